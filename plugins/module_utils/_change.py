@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection splithorizon.registry.
+"""Report: ``changed`` and ``diff`` come from one recorded difference, so they cannot disagree."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+import yaml
+
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ansible.module_utils.basic import AnsibleModule
+
+__all__ = ["HIDDEN", "Change", "hide", "report"]
+
+HIDDEN = "VALUE_HIDDEN"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What was there and what will be there: text, or data that is shown as YAML.
+
+    ``secrets`` are replaced by a placeholder in the diff, never in the comparison.
+    """
+
+    what: str
+    before: t.Any
+    after: t.Any
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.before != self.after)
+
+    @property
+    def diff(self) -> dict[str, str]:
+        return {
+            "before_header": self.what,
+            "after_header": self.what,
+            "before": hide(_as_text(self.before), self.secrets),
+            "after": hide(_as_text(self.after), self.secrets),
+        }
+
+
+def _as_text(value: t.Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """``text`` with every secret replaced by a placeholder, the longest first."""
+    for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def report(module: AnsibleModule, step: Callable[[AnsibleModule], tuple[list[Change], dict[str, t.Any]]]) -> t.NoReturn:
+    """Run ``step`` and leave the module with its changes and results, or with its one error."""
+    try:
+        changes, results = step(module)
+    except RegistryError as error:
+        module.fail_json(msg=str(error), problem=error.problem, where=error.where, cure=error.cure)
+    real = [change for change in changes if change.changed]
+    if module._diff:
+        results["diff"] = [change.diff for change in real]
+    module.exit_json(changed=bool(real), **results)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection splithorizon.registry.
+"""Talk: one Kubernetes cluster, through kubernetes.core's client and its connection options.
+
+Every call is bounded in time. Writes go to the server in check mode too, as its own dry run
+(``dryRun=All``), so that admission answers in both modes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+from contextlib import contextmanager
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
+    BadInput,
+    Conflict,
+    NotPermitted,
+    NotReady,
+    RegistryError,
+    Unreachable,
+)
+
+if t.TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["KUBERNETES_SPEC", "Cluster", "Json", "object_path"]
+
+Json = dict[str, t.Any]
+
+# Kept in step with the doc fragment kubernetes.core.k8s_auth_options.
+KUBERNETES_SPEC: Json = dict(AUTH_ARG_SPEC)
+
+CALL_SECONDS = 20
+POLL_SECONDS = 1.0
+MERGE_PATCH = "application/merge-patch+json"
+
+_PLURAL_EXCEPTIONS = {"Ingress": "ingresses", "EndpointSlice": "endpointslices", "NetworkPolicy": "networkpolicies"}
+
+
+def object_path(api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
+    """The REST path of an object, or of a collection without ``name``: ``/api/v1/namespaces/a/configmaps/b``."""
+    plural = _PLURAL_EXCEPTIONS.get(kind, kind.lower() + "s")
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{scope}/{plural}" + (f"/{name}" if name else "")
+
+
+class Cluster:
+    """Reads and writes objects of one cluster. ``dry_run`` makes every write a server-side dry run."""
+
+    def __init__(self, auth: Mapping[str, t.Any], *, dry_run: bool = False) -> None:
+        self.dry_run = dry_run
+        self._client = _connect({key: auth.get(key) for key in AUTH_ARG_SPEC})
+
+    def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Json | None:
+        """The object, or None where there is none."""
+        return self._request("get", object_path(api_version, kind, namespace, name), missing_ok=True)
+
+    def list(self, api_version: str, kind: str, namespace: str | None, *, selector: str = "") -> list[Json]:
+        """The objects of a namespace (of all, with None) that match a label selector (``a=b,c=d``)."""
+        query = [("labelSelector", selector)] if selector else []
+        found = self._request("get", object_path(api_version, kind, namespace), query=query, missing_ok=True)
+        return list(found["items"]) if found else []
+
+    def merge(self, api_version: str, kind: str, namespace: str | None, name: str, body: Json) -> Json:
+        """Send a JSON merge patch. With ``metadata.resourceVersion`` in it, a concurrent edit is a Conflict."""
+        answer = self._request(
+            "patch", object_path(api_version, kind, namespace, name), body=body, content_type=MERGE_PATCH, write=True
+        )
+        return t.cast("Json", answer)
+
+    def proxy_get(self, namespace: str, service_and_port: str, path: str) -> Json | None:
+        """GET a JSON document from a Service through the API server's proxy; None where nothing healthy answers."""
+        base = object_path("v1", "Service", namespace, service_and_port)
+        try:
+            return self._request("get", f"{base}/proxy{path}", missing_ok=True)
+        except (Unreachable, NotReady):
+            return None
+
+    @contextmanager
+    def forward(self, namespace: str, pod: str, port: int) -> Iterator[socket.socket]:
+        """A socket to ``port`` of ``pod`` through the API server; what the pod sees comes from its own loopback."""
+        from kubernetes import client, stream  # noqa: PLC0415  # 0.2 s that only probes need
+
+        where = f"port-forward to pod {namespace}/{pod}:{port}"
+        api = client.CoreV1Api(self._client.client)
+        try:
+            tunnel = stream.portforward(
+                api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port), _request_timeout=CALL_SECONDS
+            )
+        except client.exceptions.ApiException as error:
+            raise Unreachable(f"refused: {_reason(error)}", where=where) from error
+        connection = tunnel.socket(port)
+        connection.settimeout(CALL_SECONDS)
+        try:
+            yield connection
+        finally:
+            connection.close()
+            tunnel.close()
+
+    def restart(self, kind: str, namespace: str, name: str, *, stamp: str) -> Json:
+        """What ``kubectl rollout restart`` does: a new annotation on the pod template. ``stamp`` is a time, RFC 3339."""
+        annotations = {"kubectl.kubernetes.io/restartedAt": stamp}
+        body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        return self.merge("apps/v1", kind, namespace, name, body)
+
+    def wait_rolled_out(self, kind: str, namespace: str, name: str, *, seconds: float) -> None:
+        """Wait until every replica of a Deployment or DaemonSet is of the newest template and ready."""
+
+        def rolled_out() -> bool:
+            found = self.get("apps/v1", kind, namespace, name)
+            return found is not None and is_rolled_out(found)
+
+        wait_until(rolled_out, seconds=seconds, what=f"{kind} {namespace}/{name} to roll out")
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        body: Json | None = None,
+        content_type: str = "application/json",
+        write: bool = False,
+        missing_ok: bool = False,
+    ) -> Json | None:
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        query = list(query or [])
+        if write and self.dry_run:
+            query.append(("dryRun", "All"))
+        try:
+            answer = self._client.client.call_api(
+                path,
+                method.upper(),
+                {},
+                query,
+                {"Accept": "application/json", "Content-Type": content_type},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=CALL_SECONDS,
+            )[0]
+        except ApiException as error:
+            if error.status == 404 and missing_ok:  # noqa: PLR2004
+                return None
+            raise _translated(error, path) from error
+        except HTTPError as error:
+            raise Unreachable(f"no answer: {error}", where=path, cure="Check kubeconfig, context and network") from error
+        return t.cast("Json", json.loads(answer.data))
+
+
+def is_rolled_out(workload: Json) -> bool:
+    """Whether a Deployment's or DaemonSet's status says that all its pods are new and ready."""
+    status = workload.get("status", {})
+    if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
+        return False
+    if workload["kind"] == "DaemonSet":
+        wanted = status.get("desiredNumberScheduled", 0)
+        return bool(status.get("updatedNumberScheduled", 0) == wanted and status.get("numberAvailable", 0) == wanted)
+    wanted = workload["spec"].get("replicas", 1)
+    counts = [status.get(key, 0) for key in ("updatedReplicas", "availableReplicas", "replicas")]
+    return all(count == wanted for count in counts)
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    seconds: float,
+    what: str,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Ask until ``condition`` holds, at most ``seconds``; then NotReady."""
+    end = clock() + seconds
+    while not condition():
+        if clock() >= end:
+            raise NotReady(f"waited {seconds:g} s for {what}", cure="Look at its pods and events, then run again")
+        sleep(POLL_SECONDS)
+
+
+def _connect(auth: Json) -> t.Any:
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client  # noqa: PLC0415
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException  # noqa: PLC0415
+
+    kubeconfig, context = auth.get("kubeconfig"), auth.get("context")
+    where = f"kubeconfig {kubeconfig or 'of the environment'}" + (f", context {context}" if context else "")
+    try:
+        return get_api_client(**{key: value for key, value in auth.items() if value is not None}).client
+    except CoreException as error:
+        raise BadInput(str(error), where=where, cure="Give a kubeconfig file that exists and a context it holds") from error
+    except OSError as error:
+        raise BadInput(f"{error.strerror}: {error.filename}", where=where, cure="Give files that exist") from error
+    except Exception as error:
+        if type(error).__module__.startswith("urllib3"):
+            raise Unreachable(f"API server does not answer: {error}", where=where, cure="Check its address") from error
+        raise
+
+
+def _reason(error: t.Any) -> str:
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)
+
+
+def _translated(error: t.Any, path: str) -> RegistryError:
+    reason = _reason(error)
+    match error.status:
+        case 401 | 403:
+            return NotPermitted(reason, where=path, cure="Use credentials whose role allows it")
+        case 409:
+            return Conflict(reason, where=path, cure="Somebody else changed it at the same time: run again")
+        case 400 | 415 | 422:
+            return BadInput(reason, where=path)
+        case 502 | 503 | 504:
+            return NotReady(reason, where=path)
+        case _:
+            return RegistryError(f"{error.status} {reason}", where=path)
