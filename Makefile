@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# `make demo`: the whole migration on a sandbox of real parts. `make test`: every check. Both set up what they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3.11
+COLLECTIONS := .cache/collections/ansible_collections
+SANDBOX := PYTHONPATH=tests $(BIN)/python -m sandbox
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark clean
+
+help:  ## What there is to run
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: collections  ## The migration on the sandbox: before, after, and a second run that changes nothing
+	@$(SANDBOX) demo
+
+sandbox: collections  ## Start the sandbox in the HTTP era and leave it running
+	@$(SANDBOX) up
+
+sandbox-down:  ## End the sandbox
+	@$(SANDBOX) down
+
+sandbox-shell:  ## Run CMD='...' inside the sandbox's network (CLUSTER=alpha|beta for a cluster's own)
+	@$(SANDBOX) shell $(if $(CLUSTER),--cluster $(CLUSTER)) -- $(CMD)
+
+test: lint unit integration  ## Every check
+
+lint: collections  ## ansible-lint, ruff, mypy, yamllint
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@cd .cache/collections && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ansible_collections.splithorizon.registry.plugins
+	@$(BIN)/ansible-lint --offline -q
+
+unit: collections  ## Planners and clients, no sandbox
+	@$(BIN)/python -m pytest tests/unit -q
+
+integration: collections  ## Modules, roles and playbooks on the sandbox
+	@$(BIN)/python -m pytest tests/integration -q
+
+molecule: collections  ## create, converge, idempotence, verify, destroy on the sandbox
+	@MOLECULE_GLOB='molecule/*/molecule.yml' $(BIN)/molecule test
+
+benchmark: collections  ## What a run that changes nothing costs, beside a shell script that reads the same
+	@$(SANDBOX) benchmark
+
+parts: $(VENV)/.done  ## Build the sandbox's programs
+	@PYTHONPATH=tests $(BIN)/python -m sandbox.build
+
+collections: $(VENV)/.done $(COLLECTIONS)/kubernetes/core/.done  ## The tree as Ansible wants it, below .cache
+	@mkdir -p $(COLLECTIONS)/splithorizon && ln -sfn ../../../../ $(COLLECTIONS)/splithorizon/registry
+
+$(VENV)/.done: requirements.txt requirements-dev.txt
+	@echo "Python packages ..." && $(PYTHON) -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt && touch $@
+
+# Galaxy's kubernetes.core, taken from the PyPI bundle so that no second index is needed.
+$(COLLECTIONS)/kubernetes/core/.done: requirements-collections.txt $(VENV)/.done
+	@$(BIN)/python tests/sandbox/kubernetes_core.py $(COLLECTIONS) && touch $@
+
+clean:  ## Remove what `make` made in this checkout
+	rm -rf .cache $(VENV)
