@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Two Kubernetes clusters on Talos nodes on this machine, in namespaces of their own: up, down, status, shell."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+
+from . import engine, keeper, packages
+from .model import CLUSTERS
+from .paths import paths
+from .process import Failed
+from .shell import shell
+
+
+def main() -> int:
+    options = _options()
+    try:
+        return int(options.act(options))
+    except Failed as exc:
+        print(f"sandbox: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("sandbox: interrupted, nothing is left running", file=sys.stderr)
+        return 130
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
+    verbs = parser.add_subparsers(required=True, metavar="up|down|status|shell")
+    up = verbs.add_parser("up", help="start it, or find it running")
+    up.set_defaults(act=_up)
+    up.add_argument("--foreground", action="store_true", help="stay, and take the sandbox along when ending")
+    up.add_argument("--until", choices=engine.STAGES, default=engine.STAGES[-1], help="the last stage to start")
+    lifetime = os.environ.get("SANDBOX_TTL", keeper.LIFETIME)
+    up.add_argument("--lifetime", default=lifetime, help=f"it ends by itself after this time (now {lifetime})")
+    verbs.add_parser("down", help="end it").set_defaults(act=_down)
+    verbs.add_parser("status", help="what runs").set_defaults(act=_status)
+    enter = verbs.add_parser("shell", help="run a command inside")
+    enter.set_defaults(act=_shell)
+    enter.add_argument("--cluster", choices=[c.name for c in CLUSTERS], help="on that cluster's nodes; else on the LAN")
+    enter.add_argument("command", nargs=argparse.REMAINDER, help="the command (default: a shell)")
+    return parser.parse_args()
+
+
+def _up(options: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    packages.provide()
+    begin = time.monotonic()
+    leash = keeper.up(paths(), until=options.until, lifetime=options.lifetime, say=lambda line: print(line, flush=True))
+    print(f"the sandbox {'is up' if leash else 'was up already'} {time.monotonic() - begin:6.1f} s", flush=True)
+    if options.foreground and leash:
+        signal.pause()
+    if leash:
+        leash.release()
+    return 0
+
+
+def _down(_: argparse.Namespace) -> int:
+    print("the sandbox is down" if keeper.stop(paths()) else "no sandbox was running")
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    running = keeper.find(paths())
+    state = keeper.state(paths())
+    print(f"process 1: {running.init}; stage: {state.get('stage') or 'starting'}; ready: {state.get('ready', False)}")
+    for name, part in state.get("parts", {}).items():
+        print(f"  {name:<32} pid {part['pid']:>6}  restarts {part['restarts']}")
+    return 0 if state.get("ready") else 1
+
+
+def _shell(options: argparse.Namespace) -> int:
+    words = options.command[1:] if options.command[:1] == ["--"] else options.command
+    shell(paths(), words or [os.environ.get("SHELL", "sh")], cluster=options.cluster)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
