@@ -61,7 +61,10 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 
 def report(module: AnsibleModule, step: Callable[[AnsibleModule], tuple[list[Change], dict[str, t.Any]]]) -> t.NoReturn:
-    """Run ``step`` and leave the module with its changes and results, or with its one error."""
+    """Run ``step`` and leave the module with its changes and results, or with its one error.
+
+    ``differs`` repeats ``changed`` under a name that a task's ``changed_when`` leaves alone.
+    """
     try:
         changes, results = step(module)
     except RegistryError as error:
@@ -69,4 +72,4 @@ def report(module: AnsibleModule, step: Callable[[AnsibleModule], tuple[list[Cha
     real = [change for change in changes if change.changed]
     if module._diff:
         results["diff"] = [change.diff for change in real]
-    module.exit_json(changed=bool(real), **results)
+    module.exit_json(changed=bool(real), differs=bool(real), **results)

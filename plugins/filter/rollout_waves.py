@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""In which order nodes that differ are changed."""
+
+from __future__ import annotations
+
+import typing as t
+from itertools import chain, zip_longest
+
+DOCUMENTATION = r"""
+name: rollout_waves
+short_description: Sort the nodes that differ into waves
+version_added: 0.1.0
+description:
+  - The k-th node of every cluster is in wave k, so that clusters advance side by side and nodes of one cluster one after the other.
+positional: _input
+options:
+  _input:
+    description:
+      - The inventory's groups, as in the magic variable C(groups).
+      - C(registry_differs) holds the nodes to change and each C(registry_nodes_of_<cluster>) the nodes of a cluster.
+    type: dict
+    required: true
+  at_once:
+    description: How many nodes of one cluster a wave holds.
+    type: int
+    default: 1
+"""
+
+EXAMPLES = r"""
+- name: Show the waves
+  ansible.builtin.debug:
+    msg: "{{ groups | splithorizon.registry.rollout_waves }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The waves, each a list of host names.
+  type: list
+  elements: list
+"""
+
+_MEMBERS = "registry_nodes_of_"
+_DIFFERS = "registry_differs"
+
+
+def rollout_waves(groups: dict[str, list[str]], *, at_once: int = 1) -> list[list[str]]:
+    """Waves of hosts; empty where no node differs."""
+    differing = set(groups.get(_DIFFERS, ()))
+    clusters = ([host for host in groups[name] if host in differing] for name in groups if name.startswith(_MEMBERS))
+    chunked = [[hosts[i : i + at_once] for i in range(0, len(hosts), at_once)] for hosts in clusters]
+    return [list(chain.from_iterable(chunk or () for chunk in wave)) for wave in zip_longest(*chunked)]
+
+
+class FilterModule:
+    """The collection's filters."""
+
+    def filters(self) -> dict[str, t.Any]:
+        return {"rollout_waves": rollout_waves}
