@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The order of a rollout."""
+
+from __future__ import annotations
+
+from ansible_collections.splithorizon.registry.plugins.filter.rollout_waves import rollout_waves
+
+GROUPS = {
+    "registry_nodes_of_alpha": ["a1", "a2", "a3"],
+    "registry_nodes_of_beta": ["b1"],
+    "registry_differs": ["a1", "a2", "a3", "b1"],
+    "clusters": ["alpha", "beta"],
+}
+
+
+def test_clusters_advance_side_by_side_and_their_nodes_one_after_the_other() -> None:
+    assert rollout_waves(GROUPS) == [["a1", "b1"], ["a2"], ["a3"]]
+
+
+def test_nodes_that_do_not_differ_are_in_no_wave() -> None:
+    assert rollout_waves({**GROUPS, "registry_differs": ["a3"]}) == [["a3"]]
+    assert rollout_waves({**GROUPS, "registry_differs": []}) == []
+    assert rollout_waves({"clusters": ["alpha"]}) == []
+
+
+def test_several_at_once() -> None:
+    assert rollout_waves(GROUPS, at_once=2) == [["a1", "a2", "b1"], ["a3"]]
