@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs in the clusters, and the HTTP era they start from. ``seed`` puts it all in, in the order it needs."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+
+from ..helm_standin import HelmStandIn
+from . import check, coredns, crds, gateway, harbor, images, spegel, talos, toolbox
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..cluster import Cluster
+
+__all__ = ["provide", "seed"]
+
+Step = tuple[str, "Callable[[Cluster], None]"]
+
+# Lines run side by side, steps of a line one after the other. Envoy asks CoreDNS where its controller is, and waits
+# longer each time it does not learn it: so both are there first. Spegel reads what Talos wrote when its pods start.
+FIRST: tuple[Step, ...] = (("CRDs", crds.install), ("CoreDNS", coredns.install))
+LINES: tuple[tuple[Step, ...], ...] = (
+    (("Envoy Gateway", gateway.controller), ("Gateway", gateway.publish)),
+    (("Harbor", harbor.install), ("images library/app", images.install)),
+    (("Talos mirrors", talos.install), ("Spegel", spegel.install)),
+    (("toolbox", toolbox.install),),
+)
+LAST: tuple[Step, ...] = (("the HTTP era holds", check.era),)
+
+
+def provide() -> None:
+    """What has to be fetched before the sandbox's network closes around it."""
+    crds.provide()
+
+
+def seed(cluster: Cluster) -> None:
+    """Fill a cluster whose nodes are ready; ``Failed`` says which step did not come to its end, and why."""
+    _line(cluster, FIRST)
+    HelmStandIn(cluster, spegel.render).start()
+    with ThreadPoolExecutor(len(LINES)) as pool:
+        for future in [pool.submit(_line, cluster, line) for line in LINES]:
+            future.result()
+    _line(cluster, LAST)
+
+
+def _line(cluster: Cluster, steps: tuple[Step, ...]) -> None:
+    for what, action in steps:
+        begin = time.monotonic()
+        action(cluster)
+        with cluster.paths.progress.open("a") as out:
+            out.write(f"{f'{cluster.name}: {what}':<44} {time.monotonic() - begin:6.1f} s\n")

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""CRDs of Gateway API and Envoy Gateway, from the Go modules that the controller is built from."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import typing as t
+from pathlib import Path
+
+from ..paths import BIN, TESTS
+from ..process import Failed
+
+if t.TYPE_CHECKING:
+    from ..cluster import Cluster
+
+__all__ = ["install", "provide"]
+
+MODULE = TESTS / "sandbox" / "parts" / "gateway"
+FOLDER = BIN.parent / "crds"
+SOURCES = {
+    "sigs.k8s.io/gateway-api": "config/crd/standard",
+    "github.com/envoyproxy/gateway": "charts/gateway-helm/charts/crds/crds/generated",
+}
+# The controller does without the kinds that are not here; all of them together take the API server seconds to take in.
+WANTED = {
+    "sigs.k8s.io/gateway-api": [
+        f"gateway.networking.k8s.io_{kind}.yaml"
+        for kind in ("gatewayclasses", "gateways", "httproutes", "referencegrants")
+    ],
+    "github.com/envoyproxy/gateway": [
+        f"gateway.envoyproxy.io_{kind}.yaml"
+        for kind in ("envoyproxies", "backendtrafficpolicies", "clienttrafficpolicies")
+    ],
+}
+DOWNLOAD_SECONDS = 300
+
+
+def provide() -> None:
+    """Link the modules' folders into ``.cache/sandbox/crds``; outside the sandbox, as it may need the network."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if all(_link(module).is_dir() for module in SOURCES):
+        return
+    for module, folder in _folders().items():
+        link = _link(module)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder / SOURCES[module])
+
+
+def install(cluster: Cluster) -> None:
+    files = [_link(module) / name for module, names in WANTED.items() for name in names]
+    if missing := [file for file in files if not file.exists()]:
+        raise Failed(f"no CRDs at {missing[0]}: `python -m sandbox up` provides them before it starts")
+    cluster.apply_files(*files, Path(__file__).parents[1] / "manifests" / "helmrelease-crd.yaml")
+    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s", timeout=70)
+
+
+def _link(module: str) -> Path:
+    return FOLDER / module.replace("/", "_")
+
+
+def _folders() -> dict[str, Path]:
+    """Folders of the modules in Go's cache, downloaded where they are not there."""
+    argv = ["go", "mod", "download", "-json", *SOURCES]
+    done = subprocess.run(argv, cwd=MODULE, capture_output=True, text=True, timeout=DOWNLOAD_SECONDS, check=False)
+    if done.returncode:
+        raise Failed(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
+    decoder, rest, found = json.JSONDecoder(), done.stdout.lstrip(), {}
+    while rest:
+        entry, end = decoder.raw_decode(rest)
+        found[entry["Path"]] = Path(entry["Dir"])
+        rest = rest[end:].lstrip()
+    return found

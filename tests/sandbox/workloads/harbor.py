@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Harbor as its chart deploys it: objects of the chart, programs that answer as Harbor does."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from . import manifests
+from .era import ERAS, PULL, PUSH
+
+if t.TYPE_CHECKING:
+    from ..api import Json
+    from ..cluster import Cluster
+
+__all__ = ["ADMIN_PASSWORD", "COMPONENTS", "config_maps", "install", "restart"]
+
+ADMIN_PASSWORD = "Harbor12345"
+VERSION = "2.15.2"
+COMPONENTS = ("harbor-registry", "harbor-core", "harbor-jobservice")
+READY_SECONDS = 120
+
+
+def install(cluster: Cluster) -> None:
+    cluster.apply(_objects(cluster))
+    for name in COMPONENTS:
+        cluster.wait_rollout("Deployment", cluster.model.harbor_namespace, name, timeout=READY_SECONDS)
+
+
+def config_maps(cluster: Cluster) -> list[Json]:
+    """The two ConfigMaps that hold Harbor's addresses, as they were at the start."""
+    names = {"harbor-core", "harbor-jobservice-env"}
+    return [o for o in _objects(cluster) if o["kind"] == "ConfigMap" and o["metadata"]["name"] in names]
+
+
+def restart(cluster: Cluster) -> None:
+    """Let core and jobservice take up changed ConfigMaps."""
+    namespace = cluster.model.harbor_namespace
+    for name in ("harbor-core", "harbor-jobservice"):
+        cluster.kubectl("-n", namespace, "rollout", "restart", f"deployment/{name}")
+        cluster.wait_rollout("Deployment", namespace, name, timeout=READY_SECONDS)
+
+
+@functools.cache
+def _token_key() -> str:
+    """Harbor signs tokens by RSA; the chart makes a key of 2048 bits."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def _robots() -> Json:
+    rights = {PULL: ["pull"], PUSH: ["pull", "push", "delete"]}
+    return {robot.name: {"secret": robot.secret, "permissions": {"library": rights[robot]}} for robot in rights}
+
+
+def _objects(cluster: Cluster) -> list[Json]:
+    era = ERAS[cluster.name]
+    exposed = (cluster.model.harbor_namespace, "harbor") in cluster.model.balanced
+    return manifests.objects(
+        "harbor",
+        cluster=cluster.model,
+        external_url=era.external_url,
+        core_url=era.core_url,
+        core_cluster_ip="" if exposed else era.internal_address,
+        exposed_cluster_ip=era.internal_address if exposed else "",
+        harbor_version=VERSION,
+        harbor_image=f"v{VERSION}",
+        admin_password=ADMIN_PASSWORD,
+        token_key=_token_key(),
+        robots=_robots(),
+    )

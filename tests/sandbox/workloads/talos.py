@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The nodes' registry settings of the HTTP era, put there as an operator does: with talosctl."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import yaml
+
+from ..process import run
+from .era import ERAS
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..cluster import Cluster
+    from ..model import NodeModel
+
+__all__ = ["active", "apply", "config_at_start", "install", "talosctl"]
+
+APPLY_SECONDS = 60
+
+
+def install(cluster: Cluster) -> None:
+    """Patch every node, and keep its configuration: it is what ``faults.reseed`` goes back to."""
+    patch = yaml.safe_dump_all(ERAS[cluster.name].patches())
+    for node in cluster.model.nodes:
+        _talosctl(cluster, node, "patch", "mc", "--mode", "no-reboot", "-p", "@/dev/stdin", stdin=patch)
+        kept = config_at_start(cluster, node)
+        kept.touch(mode=0o600)
+        kept.write_text(active(cluster, node))
+
+
+def config_at_start(cluster: Cluster, node: NodeModel) -> Path:
+    return cluster.paths.cluster(cluster.name) / f"{node.name}.http-era.yaml"
+
+
+def active(cluster: Cluster, node: NodeModel, name: str = "v1alpha1") -> str:
+    """A node's active machine configuration, or the ``persistent`` one."""
+    resources = _talosctl(cluster, node, "get", "mc", name, "-o", "json")
+    return t.cast("str", json.loads(resources)["spec"])
+
+
+def apply(cluster: Cluster, node: NodeModel, config: str) -> None:
+    """Make a whole configuration the node's, at once and for good."""
+    _talosctl(cluster, node, "apply-config", "--mode", "no-reboot", "-f", "/dev/stdin", stdin=config)
+
+
+def talosctl(cluster: Cluster, *args: str, stdin: str | None = None, timeout: float = APPLY_SECONDS) -> str:
+    """Standard output of talosctl as administrator; ``Failed`` with its words otherwise."""
+    command = ["talosctl", "--talosconfig", str(cluster.paths.talosconfig), "--context", cluster.name, *args]
+    return run(command, stdin=stdin, timeout=timeout)
+
+
+def _talosctl(cluster: Cluster, node: NodeModel, *args: str, stdin: str | None = None) -> str:
+    return talosctl(cluster, "-n", node.address, *args, stdin=stdin)
