@@ -9,8 +9,8 @@ import signal
 import sys
 import time
 
-from . import engine, keeper, packages
-from .model import CLUSTERS
+from . import keeper, packages
+from .model import CLUSTERS, STAGES
 from .paths import paths
 from .process import Failed
 from .shell import shell
@@ -34,7 +34,7 @@ def _options() -> argparse.Namespace:
     up = verbs.add_parser("up", help="start it, or find it running")
     up.set_defaults(act=_up)
     up.add_argument("--foreground", action="store_true", help="stay, and take the sandbox along when ending")
-    up.add_argument("--until", choices=engine.STAGES, default=engine.STAGES[-1], help="the last stage to start")
+    up.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to start")
     lifetime = os.environ.get("SANDBOX_TTL", keeper.LIFETIME)
     up.add_argument("--lifetime", default=lifetime, help=f"it ends by itself after this time (now {lifetime})")
     verbs.add_parser("down", help="end it").set_defaults(act=_down)
@@ -52,10 +52,20 @@ def _up(options: argparse.Namespace) -> int:
     begin = time.monotonic()
     leash = keeper.up(paths(), until=options.until, lifetime=options.lifetime, say=lambda line: print(line, flush=True))
     print(f"the sandbox {'is up' if leash else 'was up already'} {time.monotonic() - begin:6.1f} s", flush=True)
-    if options.foreground and leash:
-        signal.pause()
+    if options.foreground:
+        return _stay(leash is not None)
     if leash:
         leash.release()
+    return 0
+
+
+def _stay(ours: bool) -> int:
+    """Wait until the sandbox ends; end it if it is ours and we are told to go."""
+    try:
+        keeper.wait(paths())
+    finally:
+        if ours:
+            keeper.stop(paths())
     return 0
 
 

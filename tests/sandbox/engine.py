@@ -19,7 +19,7 @@ import yaml
 from . import lan, network, pki
 from .cluster import Cluster, merge
 from .loadbalancer import LoadBalancer
-from .model import CLUSTERS
+from .model import CLUSTERS, STAGES
 from .paths import paths
 from .process import Failed, Supervisor
 
@@ -28,9 +28,8 @@ if t.TYPE_CHECKING:
 
     from .paths import Paths
 
-__all__ = ["STAGES", "main"]
+__all__ = ["main"]
 
-STAGES = ("network", "control-plane", "nodes", "workloads")
 REPORT_SECONDS = 2.0
 
 

@@ -13,28 +13,31 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 import typing as t
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from .init import RELEASE
+from .model import STAGES
 from .paths import TESTS
 from .process import Failed, tail
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .paths import Paths
 
-__all__ = ["LIFETIME", "Running", "find", "start", "stop", "unshare", "up"]
+__all__ = ["LIFETIME", "Failed", "Running", "find", "held", "start", "stop", "unshare", "up", "wait"]
 
 LIFETIME = "4h"
 START_SECONDS = 600.0
 STOP_SECONDS = 15.0
+FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 UNITS = {"s": 1, "m": 60, "h": 3600}
 REFUSED = (
     "this machine does not allow namespaces of our own ({error}). "
@@ -45,10 +48,12 @@ REFUSED = (
 
 @dataclass(frozen=True)
 class Running:
-    """A sandbox that runs: ids of ``unshare`` and of process 1, as seen from outside; ``rootless`` has a user ns."""
+    """A sandbox that runs. ``init`` is the id of its process 1 as seen from outside, ``born`` when that was started
+    (in the kernel's ticks: the same id may be given to another process later); ``rootless`` has a user namespace.
+    """
 
-    unshare: int
     init: int
+    born: int
     rootless: bool
 
 
@@ -73,7 +78,9 @@ def up(places: Paths, *, until: str, lifetime: str, say: Callable[[str], None]) 
     if lock is not None:
         leash = start(places, lock, until=until, lifetime=seconds(lifetime))
     try:
-        follow(places, say)
+        stage = follow(places, say)["stage"]
+        if STAGES.index(stage) < STAGES.index(until):
+            raise Failed(f"the sandbox that runs was started only up to stage {stage}: `make sandbox-down` first")
     except BaseException:
         if leash:
             stop(places)
@@ -116,56 +123,67 @@ def unshare(*, rootless: bool) -> list[str]:
     return ["unshare", *own, "--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]
 
 
-def follow(places: Paths, say: Callable[[str], None]) -> None:
-    """Show the progress of a start until it is ready; ``Failed`` says why it is not going to be."""
+def follow(places: Paths, say: Callable[[str], None]) -> dict[str, t.Any]:
+    """Show the progress of a start until it is ready; its state then. ``Failed`` says why it will not be ready."""
     end = time.monotonic() + START_SECONDS
     shown = 0
     while time.monotonic() < end:
-        alive = _held(places)
-        lines = places.progress.read_text().splitlines() if places.progress.exists() else []
+        alive = held(places)
+        lines, now = _news(places)
         for line in lines[shown:]:
             say(line)
         shown = len(lines)
-        now = state(places)
         if now.get("error"):
             raise Failed(now["error"])
         if not alive:
-            raise Failed(f"the sandbox ended while it started:\n{tail(places.logs / 'sandbox.log')}")
+            log = tail(places.logs / "sandbox.log")
+            raise Failed(state(places).get("error") or f"the sandbox ended while it started:\n{log}")
         if now.get("ready"):
-            return
+            return now
         time.sleep(0.05)
     raise Failed(f"the sandbox is not ready after {START_SECONDS:.0f} s: see {places.logs}")
 
 
+def _news(places: Paths) -> tuple[list[str], dict[str, t.Any]]:
+    """Progress and state of the sandbox that runs now, not of one before whose files are still there."""
+    if _noted(places) is None:
+        return [], {}
+    return places.progress.read_text().splitlines(), state(places)
+
+
 def stop(places: Paths) -> bool:
     """End the sandbox, if there is one, and wait until nothing of it is left; whether there was one."""
-    if not _held(places):
-        return False
-    try:
-        running = find(places)
-    except Failed:
-        # Between its first lock and its first note; its starter is about to note its ids, or to die with it.
-        time.sleep(1)
-        running = find(places)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in (running.init, running.unshare):
-            _kill(pid, number)
-        end = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < end:
-            if not _held(places) and not _exists(running.init):
-                return True
-            time.sleep(0.02)
-    raise Failed(f"process {running.init} of the sandbox does not end")
+    end = time.monotonic() + STOP_SECONDS
+    killing = end - STOP_SECONDS / 2
+    was = False
+    while time.monotonic() < end:
+        # Asked anew each time: a sandbox that is only just starting has not noted its ids yet.
+        running = _noted(places)
+        if not held(places) and not running:
+            return was
+        was = True
+        if running:
+            number = signal.SIGTERM if time.monotonic() < killing else signal.SIGKILL
+            with suppress(ProcessLookupError):
+                os.kill(running.init, number)
+        time.sleep(0.02)
+    raise Failed(f"the sandbox in {places.home} does not end")
+
+
+def wait(places: Paths) -> None:
+    """Return when no sandbox runs any more."""
+    while held(places):
+        time.sleep(0.2)
 
 
 def find(places: Paths) -> Running:
     """The running sandbox; ``Failed`` if there is none."""
-    if not _held(places):
-        raise Failed("no sandbox is running: start one with `make sandbox`")
-    try:
-        return Running(**json.loads(places.keeper.read_text()))
-    except (OSError, ValueError, TypeError):
-        raise Failed("the sandbox is only just starting: try again") from None
+    running = _noted(places)
+    if running:
+        return running
+    if held(places):
+        raise Failed("the sandbox is only just starting: try again")
+    raise Failed("no sandbox is running: start one with `make sandbox`")
 
 
 def state(places: Paths) -> dict[str, t.Any]:
@@ -185,45 +203,80 @@ def seconds(text: str) -> float:
         raise Failed(f"{text!r} is no duration: write 90s, 15m or 4h") from None
 
 
+def _open_lock(places: Paths) -> int:
+    try:
+        places.home.mkdir(parents=True, exist_ok=True)
+        return os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError as exc:
+        raise Failed(
+            f"{exc.filename} belongs to another user: use a checkout of your own, or set SANDBOX_HOME"
+        ) from exc
+
+
 def _lock(places: Paths) -> int | None:
     """Take the lock of a sandbox that does not run, as an open descriptor; ``None`` if one runs."""
-    places.home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open_lock(places)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A lock of the open file, so that the processes that inherit it hold it too.
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
     except BlockingIOError:
         os.close(descriptor)
         return None
     return descriptor
 
 
-def _held(places: Paths) -> bool:
-    descriptor = _lock(places)
-    if descriptor is not None:
+def held(places: Paths) -> bool:
+    """Whether a sandbox runs; asking takes no lock, so that it cannot be mistaken for one."""
+    descriptor = _open_lock(places)
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_WRLCK))
+    finally:
         os.close(descriptor)
-    return descriptor is None
+    return bool(struct.unpack(FLOCK, answer)[0] != fcntl.F_UNLCK)
+
+
+def _whole_file(kind: int) -> bytes:
+    return struct.pack(FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 
 
 def _remember(places: Paths, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Note the ids of the tree; process 1 is the one child that ``unshare`` has."""
+    """Note process 1: the one child that ``unshare`` has."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
         if process.poll() is not None:
             raise Failed(REFUSED.format(error=tail(log) or f"unshare ended with {process.returncode}"))
-        children = _children(process.pid)
-        if children:
-            ids = {"unshare": process.pid, "init": children[0], "rootless": os.geteuid() != 0}
-            places.keeper.write_text(json.dumps(ids))
+        for child in _children(process.pid):
+            running = Running(child, _born(child), os.geteuid() != 0)
+            partial = places.keeper.with_suffix(".partial")
+            partial.write_text(json.dumps(asdict(running)))
+            partial.rename(places.keeper)
             return
         time.sleep(0.01)
     process.kill()
     raise Failed("unshare does not get anywhere")
 
 
+def _noted(places: Paths) -> Running | None:
+    """The sandbox that was noted last, if it still lives."""
+    try:
+        running = Running(**json.loads(places.keeper.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    return running if running.born == _born(running.init) != 0 else None
+
+
+def _born(pid: int) -> int:
+    """When a process was started, in ticks since boot; 0 if there is no such process any more."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
 def _children(pid: int) -> list[int]:
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as children:  # noqa: PTH123 (no file on disk)
-            return [int(child) for child in children.read().split()]
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 
@@ -234,16 +287,3 @@ def _environment() -> dict[str, str]:
     system = "/usr/sbin:/usr/bin:/sbin:/bin"
     inherited = {name: os.environ[name] for name in kept if name in os.environ}
     return {**inherited, "PATH": f"{os.environ.get('PATH', '')}:{system}", "PYTHONPATH": str(TESTS)}
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

@@ -10,12 +10,25 @@ from dataclasses import dataclass, field
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CLUSTERS", "DOMAIN", "KUBERNETES", "REGISTRY_NAME", "TALOS", "ClusterModel", "NodeModel", "by_name"]
+__all__ = [
+    "CLUSTERS",
+    "DOMAIN",
+    "KUBERNETES",
+    "REGISTRY_NAME",
+    "STAGES",
+    "TALOS",
+    "ClusterModel",
+    "NodeModel",
+    "by_name",
+]
 
 KUBERNETES = "v1.34.4"
 TALOS = "v1.13.0"
 DOMAIN = "cluster.local"
 REGISTRY_NAME = "harbor.example.com"
+
+# What the sandbox comes up in; each stage needs those before it.
+STAGES = ("network", "control-plane", "nodes", "workloads")
 
 
 @dataclass(frozen=True)
