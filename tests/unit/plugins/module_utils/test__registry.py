@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import tarfile
+from contextlib import contextmanager
+from urllib.parse import parse_qs, urlsplit
+
+import loopback
+import pytest
+import yaml
+from ansible_collections.splithorizon.registry.plugins.module_utils import _http, _registry
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
+    BadInput,
+    Conflict,
+    NotPermitted,
+    NotReady,
+)
+
+ROBOT = ("robot$ci", "secret")
+REPOSITORY = "library/proof"
+
+
+class FakeHarbor:
+    """The registry API as Harbor answers it: a token for everybody, rights for the robot only; faults on demand."""
+
+    def __init__(self):
+        self.blobs, self.manifests, self.requests = {}, {}, []
+        self.realm = "http://harbor.example.com/service/token"
+        self.location = ""
+        self.deletes = True
+        self.token_status = 200
+
+    def __call__(self, handler):
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        parts = urlsplit(handler.path)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        self.requests.append((handler.command, parts.path, dict(handler.headers)))
+        if parts.path.startswith("/service/token"):
+            return self._token(handler, query)
+        user, scope = self._user(handler)
+        if not user:
+            bearer = f'Bearer realm="{self.realm}",service="harbor-registry"'
+            header = bearer if "Authorization" not in handler.headers else 'Basic realm="harbor"'
+            return loopback.reply(handler, 401, _errors("unauthorized"), Www_Authenticate=header)
+        if parts.path == "/v2/":
+            return loopback.reply(handler)
+        return self._repository(handler, parts.path.removeprefix(f"/v2/{REPOSITORY}/"), query, scope, body)
+
+    def _token(self, handler, query):
+        if self.token_status != 200:
+            return loopback.reply(handler, self.token_status, _errors("no"), Location=self.realm + "/moved")
+        given = base64.b64decode(handler.headers.get("Authorization", "")[6:]).decode()
+        user = ROBOT[0] if given == ":".join(ROBOT) else ""
+        token = base64.b64encode(json.dumps([user, query.get("scope", "")]).encode()).decode()
+        loopback.reply(handler, 200, json.dumps({"token": token}).encode())
+
+    def _user(self, handler):
+        found = re.match("Bearer (.+)", handler.headers.get("Authorization", ""))
+        return json.loads(base64.b64decode(found[1])) if found else ("", "")
+
+    def _repository(self, handler, path, query, scope, body):
+        actions = scope.rpartition(":")[2].split(",") if scope.startswith(f"repository:{REPOSITORY}:") else []
+        needed = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(handler.command, "push")
+        if needed not in actions:
+            return loopback.reply(handler, 401, _errors(f"may not {needed}"))
+        if path == "blobs/uploads/":
+            location = self.location or f"/v2/{REPOSITORY}/blobs/uploads/1?_state=x"
+            return loopback.reply(handler, 202, b"", Location=location)
+        if path == "blobs/uploads/1":
+            assert query["digest"] == _digest(body), "the blob is not what its digest says"
+            self.blobs[query["digest"]] = body
+            return loopback.reply(handler, 201, b"")
+        if handler.command == "PUT":
+            self.manifests[path.removeprefix("manifests/")] = body
+            return loopback.reply(handler, 201, b"")
+        if handler.command == "DELETE":
+            status = 202 if self.deletes else 405
+            return loopback.reply(handler, status, _errors("The operation is unsupported."))
+        tag = path.removeprefix("manifests/")
+        if tag not in self.manifests:
+            return loopback.reply(handler, 404, _errors("not found"))
+        return loopback.reply(handler, 200, self.manifests[tag], Docker_Content_Digest=_digest(self.manifests[tag]))
+
+
+def _errors(message):
+    return json.dumps({"errors": [{"code": "X", "message": message}]}).encode()
+
+
+def _digest(content):
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def harbor():
+    return FakeHarbor()
+
+
+@contextmanager
+def talking(harbor, *, user=ROBOT, url="http://harbor.example.com", **tls):
+    origin = _http.parse_url(url, where="url")
+    with loopback.serve(harbor, **tls) as port:
+
+        @contextmanager
+        def way(host, _port):
+            assert host == origin.host
+            with _http.direct(seconds=5)("127.0.0.1", port) as stream:
+                yield stream
+
+        client = _http.Client(way=way, seconds=5)
+        yield _registry.Registry(origin=origin, client=client, username=user[0], password=user[1])
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (
+            'Bearer realm="https://h.example.com/service/token",service="harbor-registry",scope="repository:a/b:pull,push"',
+            ("Bearer", "https://h.example.com/service/token", "harbor-registry", "repository:a/b:pull,push"),
+        ),
+        ('bearer service="s" , realm="https://h/t"', ("Bearer", "https://h/t", "s", "")),
+        ('Basic realm="harbor"', ("Basic", "harbor", "", "")),
+        ("Bearer realm=https://h/t,error=invalid_token", ("Bearer", "https://h/t", "", "")),
+        ("Negotiate", ("Negotiate", "", "", "")),
+    ],
+)
+def test_a_challenge_is_read(header, expected):
+    found = _registry.parse_challenge(header)
+    assert (found.scheme, found.realm, found.service, found.scope) == expected
+
+
+def test_no_challenge_is_none():
+    assert _registry.parse_challenge("") is None
+
+
+@pytest.mark.captures
+def test_every_challenge_of_a_real_harbor_is_read(captures):
+    seen = 0
+    for setting in yaml.safe_load((captures / "harbor-2.15" / "realms.yaml").read_text()):
+        for answer in setting["realms"].values():
+            header = answer.removeprefix("401 ")
+            found = _registry.parse_challenge(header)
+            again = f'{found.scheme} realm="{found.realm}"' + (f',service="{found.service}"' if found.service else "")
+            assert again == header
+            seen += 1
+    assert seen > 50
+
+
+def test_the_challenge_is_asked_without_credentials(harbor):
+    with talking(harbor) as registry:
+        answer, challenge = registry.ask()
+    assert (answer.status, challenge.realm) == (401, harbor.realm)
+    assert "Authorization" not in harbor.requests[0][2]
+
+
+def test_good_credentials_open_a_repository_that_is_still_empty(harbor):
+    with talking(harbor) as registry:
+        assert registry.refusal(REPOSITORY) == ""
+        assert registry.refusal(None) == ""
+
+
+def test_a_token_for_a_wrong_password_proves_nothing(harbor):
+    with talking(harbor, user=("robot$ci", "wrong")) as registry:
+        assert "username or password is wrong" in registry.refusal(REPOSITORY)
+
+
+def test_good_credentials_without_the_right(harbor):
+    with talking(harbor) as registry:
+        assert "may not pull from other/app (401" in registry.refusal("other/app")
+
+
+def test_a_token_service_that_refuses(harbor):
+    harbor.token_status = 401
+    with talking(harbor) as registry:
+        assert "gives no token: status 401 no" in registry.refusal(REPOSITORY)
+
+
+def test_a_token_service_that_redirects_for_ever_is_given_up(harbor):
+    harbor.token_status = 301
+    with talking(harbor) as registry, pytest.raises(NotReady, match="gives no token: status 301"):
+        registry.refusal(REPOSITORY)
+    assert len(harbor.requests) == 1 + _registry.MAX_REDIRECTS
+
+
+def test_a_server_that_is_no_registry():
+    with talking(lambda handler: loopback.reply(handler, 404)) as registry:
+        with pytest.raises(NotReady, match="no registry answers at /v2/: status 404"):
+            registry.ask()
+
+
+def test_an_image_is_pushed_found_and_deleted(harbor):
+    image = _registry.fresh_image(size=5000)
+    with talking(harbor) as registry:
+        assert registry.find(REPOSITORY, "t1") is None
+        registry.push(REPOSITORY, "t1", image)
+        digest, manifest = registry.find(REPOSITORY, "t1")
+        registry.delete(REPOSITORY, digest)
+    assert digest == image.digest == _digest(harbor.manifests["t1"])
+    assert _registry.is_proof_image(manifest)
+    assert {one["digest"] for one in [manifest["config"], *manifest["layers"]]} == set(harbor.blobs)
+    assert harbor.requests[-1][:2] == ("DELETE", f"/v2/{REPOSITORY}/manifests/{digest}")
+
+
+def test_a_fresh_image_is_a_tar_layer_that_its_config_names():
+    image = _registry.fresh_image(size=10, random=lambda size: b"x" * size)
+    manifest = json.loads(image.manifest)
+    layer = image.blobs[manifest["layers"][0]["digest"]]
+    config = json.loads(image.blobs[manifest["config"]["digest"]])
+    assert config["rootfs"]["diff_ids"] == [_digest(layer)]
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        assert tar.extractfile("proof").read() == b"x" * 10
+    assert _registry.fresh_image(size=10).digest != _registry.fresh_image(size=10).digest
+
+
+@pytest.mark.parametrize(
+    "location", ["https://harbor.example.com/v2/x/blobs/uploads/1", "http://10.0.0.9/v2/x/blobs/uploads/1"]
+)
+def test_an_upload_that_is_sent_elsewhere_is_named(harbor, location):
+    harbor.location = location
+    with talking(harbor) as registry, pytest.raises(NotReady, match="sends uploads to") as error:
+        registry.push(REPOSITORY, "t1", _registry.fresh_image(size=10))
+    assert "X-Forwarded-Proto" in error.value.cure
+
+
+def test_a_push_without_the_right(harbor):
+    with talking(harbor) as registry, pytest.raises(NotPermitted, match="credentials that may pull,push in other/app"):
+        registry.push("other/app", "t1", _registry.fresh_image(size=10))
+
+
+def test_a_registry_that_deletes_nothing(harbor):
+    harbor.deletes = False
+    with talking(harbor) as registry, pytest.raises(Conflict, match="storage.delete.enabled"):
+        registry.delete(REPOSITORY, "sha256:0")
+
+
+@pytest.mark.parametrize(
+    ("url", "realm", "clear"),
+    [
+        ("https://h.example.com", "http://h.example.com/t", "http://h.example.com/t"),
+        ("https://h.example.com", "https://h.example.com/t", ""),
+        ("http://h.example.com", "http://h.example.com/t", ""),
+    ],
+)
+def test_a_realm_that_takes_credentials_off_tls_is_told(url, realm, clear):
+    answer = _http.Answer(
+        status=401, headers=(("WWW-Authenticate", f'Bearer realm="{realm}"'),), body=b"", peer="", certificate=None
+    )
+    client = type("Client", (), {"send": lambda *_args, **_kwargs: answer})()
+    registry = _registry.Registry(origin=_http.parse_url(url, where="url"), client=client)
+    assert registry.realm_in_clear == clear
+
+
+@pytest.mark.parametrize("name", ["", "Library/app", "library//app", "/app", "library/app:1", "library/app@sha256:0"])
+def test_bad_repositories(name):
+    with pytest.raises(BadInput, match="no repository name"):
+        _registry.check_repository(name, where="repository")
+
+
+@pytest.mark.parametrize("tag", ["", ".1", "a b", "a" * 129, "a/b", "t\n"])
+def test_bad_tags(tag):
+    with pytest.raises(BadInput, match="no tag"):
+        _registry.check_tag(tag, where="tag")
+
+
+def test_good_names():
+    _registry.check_repository("library/a.b_c-d/e__f", where="repository")
+    _registry.check_tag("20261121T140200-1", where="tag")
