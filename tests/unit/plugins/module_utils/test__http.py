@@ -74,7 +74,7 @@ def test_a_bad_certificate_is_named_for_what_it_is(ca, tmp_path, names, days, sa
 def test_an_untrusted_certificate_names_its_issuer(ca, tmp_path, trusted):
     certificate = loopback.make_certificate(ca, NAME)
     with loopback.serve(say_host, certificate=certificate, folder=tmp_path) as port:
-        with pytest.raises(NotReady, match="not trusted .issuer CN=Loopback CA") as error:
+        with pytest.raises(NotReady, match=r"not trusted .issuer CN=Loopback CA") as error:
             get(port, ca=trusted)
     assert ("given ca" if trusted else "as ca") in error.value.cure
 
@@ -94,7 +94,7 @@ def test_nobody_listens():
 
 def test_a_name_that_does_not_resolve():
     origin = _http.parse_url("http://registry.invalid", where="url")
-    with pytest.raises(Unreachable, match="registry.invalid: name does not resolve"):
+    with pytest.raises(Unreachable, match=r"registry.invalid: name does not resolve"):
         _http.Client(way=_http.direct(seconds=2)).send("GET", origin, "/v2/")
 
 
@@ -102,7 +102,7 @@ def test_a_name_that_does_not_resolve():
 def test_a_server_that_never_answers_is_given_up(scheme):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         start = time.monotonic()
-        with pytest.raises(Unreachable, match="in time|within"):
+        with pytest.raises(Unreachable, match=r"in time|within"):
             get(silent.getsockname()[1], scheme=scheme, seconds=0.3)
     assert time.monotonic() - start < 3
 
@@ -118,7 +118,7 @@ def test_an_answer_that_comes_byte_by_byte_is_given_up_as_a_whole():
 
     with loopback.serve(drip) as port:
         start = time.monotonic()
-        with pytest.raises(Unreachable, match="no answer within 0.5 s"):
+        with pytest.raises(Unreachable, match=r"no answer within 0.5 s"):
             get(port, scheme="http", seconds=0.5)
         assert time.monotonic() - start < 3
 

@@ -58,6 +58,7 @@ class FakeHarbor:
         user = ROBOT[0] if given == ":".join(ROBOT) else ""
         token = base64.b64encode(json.dumps([user, query.get("scope", "")]).encode()).decode()
         loopback.reply(handler, 200, json.dumps({"token": token}).encode())
+        return None
 
     def _user(self, handler):
         found = re.match("Bearer (.+)", handler.headers.get("Authorization", ""))
@@ -233,7 +234,7 @@ def test_a_push_without_the_right(harbor):
 
 def test_a_registry_that_deletes_nothing(harbor):
     harbor.deletes = False
-    with talking(harbor) as registry, pytest.raises(Conflict, match="storage.delete.enabled"):
+    with talking(harbor) as registry, pytest.raises(Conflict, match=r"storage.delete.enabled"):
         registry.delete(REPOSITORY, "sha256:0")
 
 
