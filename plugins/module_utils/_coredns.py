@@ -1,0 +1,355 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection splithorizon.registry.
+"""Talk: CoreDNS in a cluster: its Corefile, what each of its pods answers, and whether it took a new Corefile.
+
+Each replica is asked by itself, through a port-forward: a question to the Service goes to any of them. Such a question
+comes from the pod's own loopback, so ``autopath``, which goes by the address of the asking pod, plays no part in it.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.splithorizon.registry.plugins.module_utils._dns import ask
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
+    BadInput,
+    Conflict,
+    NotReady,
+    RegistryError,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import (
+    DEFAULT_DOMAIN,
+    DNS_PORT,
+    RewritePlan,
+    expanded_name,
+)
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
+
+__all__ = [
+    "CoreDns",
+    "CorefileMap",
+    "Refused",
+    "Reload",
+    "Replica",
+    "compare",
+    "domain_of",
+    "managed_by",
+    "metric_values",
+    "ready_pods",
+    "summary",
+]
+
+WRITE_ATTEMPTS = 5
+METRICS_PORT = 9153
+POLL_SECONDS = 2.0
+
+
+class Refused(NotReady):
+    """CoreDNS did not take the Corefile it was given."""
+
+
+# Labels and annotations by which the usual owners of a ConfigMap are known.
+_OWNERS = {
+    "helm.toolkit.fluxcd.io/name": "Flux (HelmRelease)",
+    "kustomize.toolkit.fluxcd.io/name": "Flux (Kustomization)",
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+    "argocd.argoproj.io/instance": "Argo CD",
+    "meta.helm.sh/release-name": "Helm",
+    "objectset.rio.cattle.io/owner-name": "k3s",
+    "config.k8s.io/owning-inventory": "Talos (talosctl upgrade-k8s)",
+}
+
+
+class CorefileMap:
+    """The Corefile in a key of a ConfigMap."""
+
+    def __init__(self, cluster: Cluster, *, namespace: str, name: str, key: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self._key = key
+        self.where = f"ConfigMap {namespace}/{name}, key {key}"
+
+    def read(self) -> tuple[str, Json]:
+        """The Corefile and the metadata of its ConfigMap; BadInput where there is none."""
+        found = self._cluster.get("v1", "ConfigMap", self._namespace, self._name)
+        if found is None:
+            raise BadInput(
+                "there is no such ConfigMap", where=self.where, cure="Name the one that the CoreDNS pods mount"
+            )
+        text = (found.get("data") or {}).get(self._key)
+        if text is None:
+            keys = ", ".join(found.get("data") or {}) or "none"
+            raise BadInput("there is no such key", where=self.where, cure=f"Its keys are: {keys}")
+        return text, found["metadata"]
+
+    def write(self, text: str, *, version: str) -> Json:
+        """Put ``text`` in the place of the one read with resource version ``version``; gives the new metadata."""
+        body = {"metadata": {"resourceVersion": version}, "data": {self._key: text}}
+        written = self._cluster.merge("v1", "ConfigMap", self._namespace, self._name, body)
+        return t.cast("Json", written["metadata"])
+
+    def edit(self, plan: Callable[[str], RewritePlan]) -> tuple[RewritePlan, Json]:
+        """Read, plan and write; from the start again, a bounded number of times, where somebody wrote in between."""
+        for attempt in range(1, WRITE_ATTEMPTS + 1):
+            text, metadata = self.read()
+            planned = plan(text)
+            if not planned.changes:
+                return planned, metadata
+            try:
+                return planned, self.write(planned.after, version=metadata["resourceVersion"])
+            except Conflict:
+                if attempt == WRITE_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def put_back(self, plan: RewritePlan, written: Json) -> str:
+        """Undo an edit; says in a sentence whether it worked."""
+        try:
+            self.write(plan.before, version=written["resourceVersion"])
+        except RegistryError as error:
+            return f"The old Corefile could not be put back: {error}"
+        return "The old Corefile is back in place"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """What one CoreDNS pod answers for the bare name, the name in a pod's search domain, and the target."""
+
+    pod: str
+    node: str
+    bare: tuple[str, ...] = ()
+    expanded: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def shown(self) -> dict[str, t.Any]:
+        """As modules return it."""
+        return {"pod": self.pod, "node": self.node, "bare": list(self.bare), "expanded": list(self.expanded)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reload:
+    """A pod's own account of its configuration: how often a reload failed, and which version it runs."""
+
+    failed: float = 0.0
+    version: frozenset[str] = frozenset()
+
+
+class CoreDns:
+    """The CoreDNS pods in one namespace that match a label selector."""
+
+    def __init__(self, cluster: Cluster, *, namespace: str, selector: str) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._selector = selector
+
+    def pods(self) -> list[Json]:
+        """The ready pods; NotReady where there is none."""
+        pods = ready_pods(self._cluster.list("v1", "Pod", self._namespace, selector=self._selector))
+        if not pods:
+            raise NotReady(
+                "no CoreDNS pod is ready",
+                where=f"namespace {self._namespace}, selector {self._selector}",
+                cure="Give the selector of the CoreDNS pods, or see why they are not ready",
+            )
+        return pods
+
+    def ask(self, *, name: str, target: str | None, domain: str) -> list[Replica]:
+        """What every ready pod answers."""
+        return [self._ask(pod, name, target, domain) for pod in self.pods()]
+
+    def reloads(self) -> dict[str, Reload]:
+        """What the pods' metrics say of their configuration; pods without metrics are left out."""
+        states = {}
+        for pod in self.pods():
+            name = pod["metadata"]["name"]
+            metrics = self._cluster.pod_text(self._namespace, name, METRICS_PORT, "/metrics")
+            if metrics is not None:
+                failed = metric_values(metrics, "coredns_reload_failed_total")
+                version = metric_values(metrics, "coredns_reload_version_info")
+                states[name] = Reload(failed=sum(failed.values()), version=frozenset(version))
+        return states
+
+    def settle(
+        self,
+        plan: RewritePlan,
+        *,
+        name: str,
+        target: str | None,
+        before: Mapping[str, Reload],
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> list[Replica]:
+        """Wait until every pod answers by the new Corefile. Refused where CoreDNS does not take it.
+
+        ``before`` is what ``reloads`` said before the Corefile was changed.
+        """
+        end = clock() + seconds
+        if not plan.reloads:
+            self._restart(seconds)
+        asked = target or next(iter(plan.removed), None)
+        while True:
+            replicas, problem = self._look(plan, name=name, target=asked, before=before)
+            if not problem:
+                return replicas
+            if clock() >= end:
+                raise NotReady(
+                    f"after {seconds:g} s not every CoreDNS pod answers {name} by the new Corefile: {problem}",
+                    cure="See the logs of those pods, then run again",
+                )
+            sleep(POLL_SECONDS)
+
+    def _look(
+        self, plan: RewritePlan, *, name: str, target: str | None, before: Mapping[str, Reload]
+    ) -> tuple[list[Replica], str]:
+        """What every pod answers now, and what is still missing."""
+        try:
+            now = self.reloads() if plan.reloads else {}
+            replicas = self.ask(name=name, target=target, domain=plan.cluster_domain)
+        except NotReady as error:
+            return [], str(error)
+        _raise_if_refused(before, now)
+        settled = all(_is_settled(each, plan, before, now) for each in replicas)
+        return replicas, "" if settled else summary(replicas)
+
+    def _ask(self, pod: Json, name: str, target: str | None, domain: str) -> Replica:
+        metadata = pod["metadata"]
+        who = {"pod": metadata["name"], "node": pod["spec"].get("nodeName", "")}
+        try:
+            with self._cluster.forward(self._namespace, metadata["name"], dns_port(pod)) as connection:
+                return Replica(
+                    **who,
+                    bare=ask(connection, f"{name}.").addresses,
+                    expanded=ask(connection, expanded_name(name, domain)).addresses,
+                    target=ask(connection, f"{target}.").addresses if target else (),
+                )
+        except RegistryError as error:
+            return Replica(**who, problem=str(error))
+
+    def _restart(self, seconds: float) -> None:
+        """Roll the pods' Deployments or DaemonSets: without the reload plugin a Corefile is read at start only."""
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for kind, name in sorted({self._owner(pod) for pod in self.pods()}):
+            self._cluster.restart(kind, self._namespace, name, stamp=stamp)
+            try:
+                self._cluster.wait_rolled_out(kind, self._namespace, name, seconds=seconds)
+            except NotReady as error:
+                raise Refused(f"its pods do not come up: {error.problem}", where=f"{kind} {name}") from error
+
+    def _owner(self, pod: Json) -> tuple[str, str]:
+        for owner in pod["metadata"].get("ownerReferences", []):
+            if owner["kind"] == "DaemonSet":
+                return "DaemonSet", str(owner["name"])
+            if owner["kind"] == "ReplicaSet":
+                found = self._cluster.get("apps/v1", "ReplicaSet", self._namespace, owner["name"]) or {"metadata": {}}
+                for above in found["metadata"].get("ownerReferences", []):
+                    return str(above["kind"]), str(above["name"])
+        raise NotReady(
+            "its Corefile has no reload plugin, and no Deployment or DaemonSet owns it that could be restarted",
+            where=f"pod {self._namespace}/{pod['metadata']['name']}",
+            cure="Restart CoreDNS by hand",
+        )
+
+
+def _raise_if_refused(before: Mapping[str, Reload], now: Mapping[str, Reload]) -> None:
+    for pod, state in now.items():
+        if state.failed > before.get(pod, Reload()).failed:
+            raise Refused(
+                "CoreDNS does not take the new Corefile (coredns_reload_failed_total went up)",
+                where=f"pod {pod}",
+                cure="Its log says why",
+            )
+
+
+def _is_settled(replica: Replica, plan: RewritePlan, before: Mapping[str, Reload], now: Mapping[str, Reload]) -> bool:
+    if replica.problem:
+        return False
+    if plan.rules:
+        expanded = replica.expanded == replica.target or not plan.autopath
+        return bool(replica.target) and replica.bare == replica.target and expanded
+    # Another resolver may know the name by the same address: then only the version tells.
+    version = now.get(replica.pod, Reload()).version
+    return replica.bare != replica.target or version != before.get(replica.pod, Reload()).version
+
+
+def compare(replicas: Iterable[Replica], *, with_target: bool) -> tuple[list[str], list[str]]:
+    """The addresses expected of every replica, and a sentence for each replica that answers otherwise.
+
+    Expected is what the target answers, or without one what the first replica answers for the name.
+    """
+    replicas = list(replicas)
+    expected = next((each.target if with_target else each.bare for each in replicas if not each.problem), ())
+    problems = []
+    for each in replicas:
+        if each.problem:
+            problems.append(f"{each.pod}: {each.problem}")
+        elif not expected:
+            problems.append(f"{each.pod}: no address for the {'target' if with_target else 'name'}")
+        elif with_target and each.target != expected:
+            problems.append(f"{each.pod}: the target is {_list(each.target)}, not {_list(expected)} as elsewhere")
+        elif each.bare != expected:
+            problems.append(f"{each.pod}: the name is {_list(each.bare)}, not {_list(expected)}")
+        elif each.expanded not in ((), expected):
+            problems.append(f"{each.pod}: the expanded name is {_list(each.expanded)}, not {_list(expected)}")
+    return list(expected), problems
+
+
+def domain_of(target: str | None) -> str:
+    """The cluster's domain as the name of a Service tells it: ``a.b.svc.cluster.local`` → ``cluster.local``."""
+    return (target or "").partition(".svc.")[2] or DEFAULT_DOMAIN
+
+
+def managed_by(metadata: Json) -> str:
+    """Who will take a change of this object back at its own next run, empty where nobody is known."""
+    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    owners = [owner for mark, owner in _OWNERS.items() if mark in marks]
+    if not owners and marks.get("app.kubernetes.io/managed-by"):
+        owners = [str(marks["app.kubernetes.io/managed-by"])]
+    return owners[0] if owners else ""
+
+
+def ready_pods(pods: Iterable[Json]) -> list[Json]:
+    """The pods that are ready and not on their way out, by name."""
+    ready = []
+    for pod in pods:
+        conditions = pod.get("status", {}).get("conditions", [])
+        is_ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        if is_ready and not pod["metadata"].get("deletionTimestamp"):
+            ready.append(pod)
+    return sorted(ready, key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def dns_port(pod: Json) -> int:
+    """The port a CoreDNS pod takes DNS over TCP on: the one named dns-tcp, else 53."""
+    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
+    return next((int(port["containerPort"]) for port in ports if port.get("name") == "dns-tcp"), DNS_PORT)
+
+
+def metric_values(metrics: str, name: str) -> dict[str, float]:
+    """The values of one metric in the Prometheus text format, by label text (``{hash="…"}``, or empty)."""
+    found = re.finditer(rf"^{re.escape(name)}(\{{.*\}})?\s+(\S+)", metrics, re.MULTILINE)
+    return {match[1] or "": float(match[2]) for match in found}
+
+
+def summary(replicas: Iterable[Replica]) -> str:
+    """What each replica answers, on one line."""
+    return "; ".join(
+        f"{each.pod}: "
+        + (each.problem or f"name {_list(each.bare)}, expanded {_list(each.expanded)}, target {_list(each.target)}")
+        for each in replicas
+    )
+
+
+def _list(addresses: Iterable[str]) -> str:
+    return ", ".join(addresses) or "no address"
