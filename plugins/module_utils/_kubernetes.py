@@ -25,7 +25,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 
 if t.TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 __all__ = ["KUBERNETES_SPEC", "Cluster", "Json", "object_path"]
 
@@ -81,6 +81,15 @@ class Cluster:
         except (Unreachable, NotReady):
             return None
 
+    def pod_text(self, namespace: str, pod: str, port: int, path: str) -> str | None:
+        """GET a text from a pod through the API server's proxy; None where nothing answers or it is not allowed."""
+        base = object_path("v1", "Pod", namespace, f"{pod}:{port}")
+        try:
+            answer = self._call("get", f"{base}/proxy{path}", accept="*/*", missing_ok=True)
+        except RegistryError:
+            return None
+        return None if answer is None else answer.decode(errors="replace")
+
     @contextmanager
     def forward(self, namespace: str, pod: str, port: int) -> Iterator[socket.socket]:
         """A socket to ``port`` of ``pod`` through the API server; what the pod sees comes from its own loopback."""
@@ -90,7 +99,11 @@ class Cluster:
         api = client.CoreV1Api(self._client.client)
         try:
             tunnel = stream.portforward(
-                api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port), _request_timeout=CALL_SECONDS
+                api.connect_get_namespaced_pod_portforward,
+                pod,
+                namespace,
+                ports=str(port),
+                _request_timeout=CALL_SECONDS,
             )
         except client.exceptions.ApiException as error:
             raise Unreachable(f"refused: {_reason(error)}", where=where) from error
@@ -103,7 +116,7 @@ class Cluster:
             tunnel.close()
 
     def restart(self, kind: str, namespace: str, name: str, *, stamp: str) -> Json:
-        """What ``kubectl rollout restart`` does: a new annotation on the pod template. ``stamp`` is a time, RFC 3339."""
+        """What ``kubectl rollout restart`` does: an annotation on the pod template. ``stamp`` is a time, RFC 3339."""
         annotations = {"kubectl.kubernetes.io/restartedAt": stamp}
         body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
         return self.merge("apps/v1", kind, namespace, name, body)
@@ -117,30 +130,33 @@ class Cluster:
 
         wait_until(rolled_out, seconds=seconds, what=f"{kind} {namespace}/{name} to roll out")
 
-    def _request(
+    def _request(self, method: str, path: str, **how: t.Any) -> Json | None:
+        answer = self._call(method, path, **how)
+        return None if answer is None else t.cast("Json", json.loads(answer))
+
+    def _call(
         self,
         method: str,
         path: str,
         *,
-        query: list[tuple[str, str]] | None = None,
+        query: Iterable[tuple[str, str]] = (),
         body: Json | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         write: bool = False,
         missing_ok: bool = False,
-    ) -> Json | None:
+    ) -> bytes | None:
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        query = list(query or [])
-        if write and self.dry_run:
-            query.append(("dryRun", "All"))
+        dry_run = [("dryRun", "All")] if write and self.dry_run else []
         try:
             answer = self._client.client.call_api(
                 path,
                 method.upper(),
                 {},
-                query,
-                {"Accept": "application/json", "Content-Type": content_type},
+                [*query, *dry_run],
+                {"Accept": accept, "Content-Type": content_type},
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
@@ -151,8 +167,10 @@ class Cluster:
                 return None
             raise _translated(error, path) from error
         except HTTPError as error:
-            raise Unreachable(f"no answer: {error}", where=path, cure="Check kubeconfig, context and network") from error
-        return t.cast("Json", json.loads(answer.data))
+            raise Unreachable(
+                f"no answer: {error}", where=path, cure="Check kubeconfig, context and network"
+            ) from error
+        return t.cast("bytes", answer.data)
 
 
 def is_rolled_out(workload: Json) -> bool:
@@ -193,7 +211,9 @@ def _connect(auth: Json) -> t.Any:
     try:
         return get_api_client(**{key: value for key, value in auth.items() if value is not None}).client
     except CoreException as error:
-        raise BadInput(str(error), where=where, cure="Give a kubeconfig file that exists and a context it holds") from error
+        raise BadInput(
+            str(error), where=where, cure="Give a kubeconfig file that exists and a context it holds"
+        ) from error
     except OSError as error:
         raise BadInput(f"{error.strerror}: {error.filename}", where=where, cure="Give files that exist") from error
     except Exception as error:
