@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection splithorizon.registry.
+"""Plan: registry settings → the files that Talos writes on the node for containerd, and its lines in /etc/hosts.
+
+Rules of Talos 1.10 to 1.14, proved against files of a real 1.13 node (tests). Files are compared by what
+containerd reads in them, in order, never by bytes.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import typing as t
+from dataclasses import dataclass
+
+from ansible_collections.splithorizon.registry.plugins.module_utils import _names
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Hosts, Settings, Tls
+
+__all__ = ["HOSTS_ROOT", "Host", "HostsFile", "NodeFiles", "directory_of", "host_lines", "node_files", "parse_hosts"]
+
+HOSTS_ROOT = "/etc/cri/conf.d/hosts"
+
+_CAPABILITIES = ("pull", "resolve")
+# Where Talos's image cache listens on every node that has one.
+_IMAGE_CACHE = "http://127.0.0.1:3172"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """One host that containerd asks, as hosts.toml describes it."""
+
+    url: str
+    capabilities: tuple[str, ...] = _CAPABILITIES
+    override_path: bool = False
+    ca: str = ""
+    client: tuple[tuple[str, str], ...] = ()
+    skip_verify: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostsFile:
+    """``hosts`` are asked in order, then ``server``; without a server, containerd asks the registry itself by https."""
+
+    hosts: tuple[Host, ...] = ()
+    server: Host | None = None
+
+    @property
+    def summary(self) -> dict[str, t.Any]:
+        """For results: URLs only."""
+        return {"hosts": [host.url for host in self.hosts], "server": self.server.url if self.server else None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFiles:
+    """``hosts``: registry → its hosts.toml; ``others``: path below HOSTS_ROOT → content (certificates and keys)."""
+
+    hosts: Mapping[str, HostsFile]
+    others: Mapping[str, str]
+
+    def path(self, registry: str) -> str:
+        """Absolute, on the node."""
+        return f"{HOSTS_ROOT}/{directory_of(registry)}/hosts.toml"
+
+
+def directory_of(registry: str) -> str:
+    """``host`` → ``host``, ``host:5000`` → ``host_5000_``, ``*`` → ``_default``."""
+    if registry == _names.ANY_REGISTRY:
+        return "_default"
+    host, colon, port = registry.rpartition(":")
+    return f"{host}_{port}_" if colon and host else registry
+
+
+def node_files(settings: Settings, *, image_cache: bool = False) -> NodeFiles:
+    """What Talos writes below HOSTS_ROOT for the effective settings of a configuration."""
+    hosts: dict[str, HostsFile] = {}
+    others: dict[str, str] = {}
+    mirrors = dict(settings.mirrors)
+    if any("/" in key for key in mirrors):
+        # A directory cannot have this name, and Talos then writes nothing at all.
+        return NodeFiles(hosts={}, others={})
+    for registry, mirror in mirrors.items():
+        entries = [
+            _with_tls(
+                Host(url=e.url, override_path=e.override_path), _names.url_host(e.url), registry, settings, others
+            )
+            for e in mirror.endpoints
+        ]
+        if image_cache:
+            entries.insert(0, Host(url=_IMAGE_CACHE))
+        server = entries.pop() if mirror.skip_fallback and entries else None
+        hosts[registry] = HostsFile(hosts=tuple(entries), server=server)
+    if image_cache and _names.ANY_REGISTRY not in hosts:
+        hosts[_names.ANY_REGISTRY] = HostsFile(hosts=(Host(url=_IMAGE_CACHE),))
+    for registry, tls in settings.tls.items():
+        if registry not in hosts and _says_something(tls):
+            url = f"https://{'registry-1.docker.io' if registry == 'docker.io' else registry}"
+            server = _with_tls(Host(url=url, capabilities=()), registry, registry, settings, others)
+            hosts[registry] = HostsFile(server=server)
+    return NodeFiles(hosts=hosts, others=others)
+
+
+def parse_hosts(text: str) -> HostsFile | None:
+    """What a hosts.toml says, or None where it is no TOML (a table twice, half written)."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+    tables = data.get("host", {})
+    hosts = tuple(_parse_host(url, table) for url, table in tables.items() if isinstance(table, dict))
+    server = _parse_host(str(data["server"]), data) if "server" in data else None
+    return HostsFile(hosts=hosts, server=server)
+
+
+def host_lines(hosts: Hosts) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The lines Talos adds to /etc/hosts: sorted by the address's text, names of one address joined."""
+    joined: dict[str, tuple[str, ...]] = {}
+    for ip, names in hosts:
+        joined[ip] = (*joined.get(ip, ()), *names)
+    return tuple(sorted(joined.items()))
+
+
+def _with_tls(host: Host, tls_key: str, registry: str, settings: Settings, others: dict[str, str]) -> Host:
+    tls = settings.tls.get(tls_key)
+    if tls is None:
+        return host
+    directory = directory_of(registry)
+    names = {kind: f"{directory}/{tls_key}-{kind}" for kind in ("ca.crt", "client.crt", "client.key")}
+    contents = {"ca.crt": tls.ca, "client.crt": tls.client_cert, "client.key": tls.client_key}
+    others.update({names[kind]: content for kind, content in contents.items() if content})
+    client = ((f"{HOSTS_ROOT}/{names['client.crt']}", f"{HOSTS_ROOT}/{names['client.key']}"),)
+    return Host(
+        url=host.url,
+        capabilities=host.capabilities,
+        override_path=host.override_path,
+        ca=f"{HOSTS_ROOT}/{names['ca.crt']}" if tls.ca else "",
+        client=client if tls.client_cert else (),
+        skip_verify=tls.insecure_skip_verify,
+    )
+
+
+def _says_something(tls: Tls) -> bool:
+    return bool(tls.ca or tls.client_cert or tls.insecure_skip_verify)
+
+
+def _parse_host(url: str, table: Mapping[str, t.Any]) -> Host:
+    return Host(
+        url=url,
+        capabilities=tuple(table.get("capabilities", ())),
+        override_path=table.get("override_path") is True,
+        ca=str(table.get("ca", "")),
+        client=tuple((str(pair[0]), str(pair[1])) for pair in table.get("client", ()) if len(pair) == 2),  # noqa: PLR2004
+        skip_verify=table.get("skip_verify") is True,
+    )

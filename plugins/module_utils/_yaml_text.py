@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE to the collection splithorizon.registry.
+"""Plan: change one entry of a YAML document in its text; every other byte stays (comments, order, quotes, indentation).
+
+The parser says where an entry stands, and only those lines are replaced. Each edit is read back and compared
+by meaning with what it should give, so an edit that the text does not allow (anchors, merge keys) is a Conflict,
+never a broken document.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+import yaml
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
+
+__all__ = ["DELETE", "Path", "Tree", "edit", "load", "load_all", "render"]
+
+Path = tuple[str | int, ...]
+Tree = t.Any  # what `load` gives: dict, list, str, None
+
+# Instead of a value: take the entry away, and every mapping or list that becomes empty by it (not the document's own).
+DELETE: t.Final = object()
+
+_NULL_TAG = "tag:yaml.org,2002:null"
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_FAST_LOADER: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _TextLoader(_FAST_LOADER):  # type: ignore[misc]
+    """Scalars as they are written (``true``, ``0644``, ``1e3`` are text): no reading of YAML 1.1 differs from Go's."""
+
+    yaml_implicit_resolvers: t.ClassVar[dict[str, list[t.Any]]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in {_NULL_TAG, _MERGE_TAG}]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Plain(str):
+    """A scalar that was written without quotes, and is to be written so again: ``true`` is not ``'true'``."""
+
+
+def _construct_text(loader: t.Any, node: yaml.ScalarNode) -> str:
+    value = str(loader.construct_scalar(node))
+    return value if node.style else _Plain(value)
+
+
+_TextLoader.add_constructor("tag:yaml.org,2002:str", _construct_text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Text of several lines (PEM) as a literal block, what was plain as plain."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _represent_plain(dumper: t.Any, value: _Plain) -> yaml.ScalarNode:
+    tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))
+    return t.cast("yaml.ScalarNode", dumper.represent_scalar(tag, str(value)))
+
+
+_Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(_Plain, _represent_plain)
+
+
+def load(text: str) -> Tree:
+    """The meaning of one document, scalars as text; Conflict where it does not parse."""
+    try:
+        return yaml.load(text, Loader=_TextLoader)  # a safe loader
+    except yaml.YAMLError as error:
+        raise _unreadable(error) from None
+
+
+def load_all(text: str) -> list[Tree]:
+    """The meaning of every document of a stream."""
+    try:
+        return list(yaml.load_all(text, Loader=_TextLoader))
+    except yaml.YAMLError as error:
+        raise _unreadable(error) from None
+
+
+def render(value: t.Any, *, indent: int = 2) -> str:
+    """Block style, keys in the order given, no line folded."""
+    dumped = yaml.dump(
+        value,
+        Dumper=_Dumper,
+        default_flow_style=False,
+        sort_keys=False,
+        allow_unicode=True,
+        width=2**30,
+        indent=indent,
+    )
+    return dumped.removesuffix("...\n")
+
+
+def edit(text: str, path: Path, value: t.Any) -> str:
+    """One document's text with the entry at ``path`` set to ``value``, or taken away with DELETE.
+
+    A missing parent is made; an index equal to a list's length appends. Deleting what is absent changes nothing.
+    """
+    before = load(text)
+    if value is DELETE:
+        path = _pruned(before, path)
+        if not path:
+            return text
+    wanted = _with(before, path, value)
+    if wanted == before:
+        return text
+    # From the entry itself outwards: the nearest parent that can be written anew without changing any meaning.
+    for depth in range(len(path), 0, -1):
+        replacement = value if depth == len(path) else _at(wanted, path[:depth])
+        edited = _splice(text, path[:depth], replacement)
+        if edited is not None and _means(edited, wanted):
+            return edited
+    where = ".".join(str(part) for part in path)
+    raise Conflict("this entry cannot be edited in place (anchors or merge keys?)", where=where, cure="Edit it by hand")
+
+
+def _unreadable(error: yaml.YAMLError) -> Conflict:
+    # Only the place: the text around it may hold secrets.
+    mark = getattr(error, "problem_mark", None)
+    line = f"line {mark.line + 1}" if mark else ""
+    return Conflict("does not parse as YAML", where=line)
+
+
+def _means(text: str, wanted: Tree) -> bool:
+    try:
+        return bool(load(text) == wanted)
+    except Conflict:
+        return False
+
+
+def _at(tree: Tree, path: Path) -> Tree:
+    for part in path:
+        tree = tree[part]
+    return tree
+
+
+def _has(tree: Tree, path: Path) -> bool:
+    for part in path:
+        in_list = isinstance(tree, list) and isinstance(part, int) and part < len(tree)
+        if not in_list and not (isinstance(tree, dict) and part in tree):
+            return False
+        tree = tree[part]
+    return True
+
+
+def _pruned(tree: Tree, path: Path) -> Path:
+    """The path to delete so that no empty parent stays; () where there is nothing to delete."""
+    if not _has(tree, path):
+        return ()
+    while len(path) > 2 and len(_at(tree, path[:-1])) == 1:  # noqa: PLR2004  # a top-level key is never taken away
+        path = path[:-1]
+    return path
+
+
+def _with(tree: Tree, path: Path, value: t.Any) -> Tree:
+    """A copy of ``tree`` with the entry set or deleted, in the loader's terms (scalars as text)."""
+    head, rest = path[0], path[1:]
+    if isinstance(head, int):
+        items = list(tree or [])
+        if value is DELETE and not rest:
+            del items[head]
+        elif head == len(items):
+            items.append(_with(None, rest, value) if rest else _as_loaded(value))
+        else:
+            items[head] = _with(items[head], rest, value) if rest else _as_loaded(value)
+        return items
+    entries = dict(tree or {})
+    if value is DELETE and not rest:
+        del entries[head]
+    else:
+        entries[head] = _with(entries.get(head), rest, value) if rest else _as_loaded(value)
+    return entries
+
+
+def _as_loaded(value: t.Any) -> Tree:
+    return load(render(value))
+
+
+def _splice(text: str, path: Path, value: t.Any) -> str | None:
+    """``text`` with the lines of one entry replaced, or None where its place has no block style."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    if not isinstance(root, yaml.MappingNode) or root.flow_style:
+        return None
+    parent: yaml.Node = root
+    for depth, part in enumerate(path):
+        entry = _find(parent, part)
+        last = depth == len(path) - 1
+        if entry is None:
+            return None if value is DELETE else _insert(text, parent, _entry_text(parent, path[depth:], value, root))
+        if last:
+            return _replace(text, entry, "" if value is DELETE else _entry_text(parent, (part,), value, root))
+        parent = entry[1]
+        if not isinstance(parent, yaml.CollectionNode) or parent.flow_style or not parent.value:
+            return None
+    return None
+
+
+def _find(parent: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | None:
+    """(where the entry starts, its value)."""
+    if isinstance(parent, yaml.SequenceNode) and isinstance(part, int):
+        return (parent.value[part], parent.value[part]) if part < len(parent.value) else None
+    if isinstance(parent, yaml.MappingNode) and isinstance(part, str):
+        return next(((key, value) for key, value in parent.value if key.value == part), None)
+    return None
+
+
+def _replace(text: str, entry: tuple[yaml.Node, yaml.Node], new: str) -> str:
+    lines = text.splitlines(keepends=True)
+    first, end = entry[0].start_mark.line, _last_line(entry[1], text) + 1
+    return "".join(lines[:first]) + new + "".join(lines[end:])
+
+
+def _insert(text: str, parent: yaml.Node, new: str) -> str:
+    lines = text.splitlines(keepends=True)
+    end = _last_line(parent, text) + 1
+    head = "".join(lines[:end])
+    if head and not head.endswith("\n"):
+        head += "\n"
+    return head + new + "".join(lines[end:])
+
+
+def _entry_text(parent: yaml.Node, path: Path, value: t.Any, root: yaml.Node) -> str:
+    nested: t.Any = value
+    for part in reversed(path):
+        nested = [nested] if isinstance(part, int) else {part: nested}
+    column = " " * parent.start_mark.column
+    rendered = render(nested, indent=_indent_step(root))
+    return "".join(column + line if line.strip() else line for line in rendered.splitlines(keepends=True))
+
+
+def _indent_step(root: yaml.Node) -> int:
+    """By how much the document indents its first nested mapping."""
+    for _key, value in root.value:
+        if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value:
+            return max(2, min(int(value.start_mark.column), 8))
+    return 2
+
+
+def _last_line(node: yaml.Node, text: str) -> int:
+    """The last line that belongs to a node; comments and blank lines after it do not."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        return _last_line(last[1] if isinstance(last, tuple) else last, text)
+    end = node.end_mark
+    if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
+        return _last_line_of_block_scalar(text, end.index)
+    return int(end.line)
+
+
+def _last_line_of_block_scalar(text: str, end: int) -> int:
+    # The mark stands before the next token, after blank lines (and, indented, after part of its line).
+    return text[:end].rstrip(" \n\r\t").count("\n")
