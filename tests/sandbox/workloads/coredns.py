@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..model import by_name
 from . import manifests
 
 if t.TYPE_CHECKING:
@@ -21,7 +22,7 @@ HELM_ANNOTATIONS = "{meta.helm.sh/release-name: coredns, meta.helm.sh/release-na
 
 
 def install(cluster: Cluster) -> None:
-    cluster.apply(_objects(cluster))
+    cluster.apply(_objects(cluster.name))
     cluster.wait_rollout("Deployment", "kube-system", "coredns")
 
 
@@ -30,16 +31,16 @@ def corefile(name: str) -> str:
     return manifests.text(f"Corefile.{name}")
 
 
-def config_map(cluster: Cluster) -> Json:
+def config_map(cluster: str) -> Json:
     """The ConfigMap with the Corefile, as it was at the start."""
     return next(document for document in _objects(cluster) if document["kind"] == "ConfigMap")
 
 
-def _objects(cluster: Cluster) -> list[Json]:
+def _objects(cluster: str) -> list[Json]:
     return manifests.objects(
         "coredns",
-        cluster=cluster.model,
-        corefile=corefile(cluster.name),
+        cluster=by_name(cluster),
+        corefile=corefile(cluster),
         helm_labels=HELM_LABELS,
         helm_annotations=HELM_ANNOTATIONS,
     )

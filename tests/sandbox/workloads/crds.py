@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import threading
 import typing as t
 from pathlib import Path
 
@@ -34,29 +36,34 @@ WANTED = {
     ],
 }
 DOWNLOAD_SECONDS = 300
+_LOCK = threading.Lock()
 
 
 def provide() -> None:
     """Link the modules' folders into ``.cache/sandbox/crds``; outside the sandbox, as it may need the network."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    if all(_link(module).is_dir() for module in SOURCES):
-        return
-    for module, folder in _folders().items():
-        link = _link(module)
-        link.unlink(missing_ok=True)
-        link.symlink_to(folder / SOURCES[module])
+    with _LOCK:
+        if all(_link(module).is_dir() for module in SOURCES):
+            return
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        for module, folder in _folders().items():
+            link = _link(module)
+            link.unlink(missing_ok=True)
+            link.symlink_to(folder / SOURCES[module])
 
 
 def install(cluster: Cluster) -> None:
+    provide()
     files = [_link(module) / name for module, names in WANTED.items() for name in names]
-    if missing := [file for file in files if not file.exists()]:
-        raise Failed(f"no CRDs at {missing[0]}: `python -m sandbox up` provides them before it starts")
     cluster.apply_files(*files, Path(__file__).parents[1] / "manifests" / "helmrelease-crd.yaml")
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s", timeout=70)
 
 
 def _link(module: str) -> Path:
-    return FOLDER / module.replace("/", "_")
+    """Named after the pinned version, so that a new pin is not taken for the old one."""
+    pinned = re.search(rf"^\s*{re.escape(module)} (\S+)", (MODULE / "go.mod").read_text(), re.MULTILINE)
+    if not pinned:
+        raise Failed(f"{MODULE / 'go.mod'} does not require {module}")
+    return FOLDER / f"{module.replace('/', '_')}@{pinned[1]}"
 
 
 def _folders() -> dict[str, Path]:

@@ -38,16 +38,16 @@ def publish(cluster: Cluster) -> None:
     """Gateway, certificate and route; done when the proxy has them and the Gateway its address."""
     good = cluster.public.issue(REGISTRY_NAME, names=[REGISTRY_NAME])
     store(certificates(cluster.paths, cluster.name), {"good": good, **faulty(cluster.public, REGISTRY_NAME)})
-    cluster.apply([tls_secret(good), *manifests.objects("gateway", cluster=cluster.model)])
+    cluster.apply([tls_secret(good.certificate, good.key), *manifests.objects("gateway", cluster=cluster.model)])
     cluster.wait("Envoy ready", lambda: _proxy_ready(cluster), timeout=READY_SECONDS)
     how = ["--for=condition=Programmed", "gateway/envoy-gateway", f"--timeout={READY_SECONDS}s"]
     cluster.kubectl("-n", SECRET[0], "wait", *how, timeout=READY_SECONDS + 5)
 
 
-def tls_secret(pair: Pair) -> Json:
+def tls_secret(certificate: str, key: str) -> Json:
     """The Secret that the https listener names."""
     namespace, name = SECRET
-    data = {"tls.crt": pair.certificate, "tls.key": pair.key}
+    data = {"tls.crt": certificate, "tls.key": key}
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "stringData": data}
 

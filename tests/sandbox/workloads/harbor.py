@@ -9,6 +9,7 @@ import typing as t
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ..model import by_name
 from . import manifests
 from .era import ERAS, PULL, PUSH
 
@@ -16,7 +17,7 @@ if t.TYPE_CHECKING:
     from ..api import Json
     from ..cluster import Cluster
 
-__all__ = ["ADMIN_PASSWORD", "COMPONENTS", "config_maps", "install", "restart"]
+__all__ = ["ADMIN_PASSWORD", "COMPONENTS", "config_maps", "install"]
 
 ADMIN_PASSWORD = "Harbor12345"
 VERSION = "2.15.2"
@@ -25,23 +26,15 @@ READY_SECONDS = 120
 
 
 def install(cluster: Cluster) -> None:
-    cluster.apply(_objects(cluster))
+    cluster.apply(_objects(cluster.name))
     for name in COMPONENTS:
         cluster.wait_rollout("Deployment", cluster.model.harbor_namespace, name, timeout=READY_SECONDS)
 
 
-def config_maps(cluster: Cluster) -> list[Json]:
+def config_maps(cluster: str) -> list[Json]:
     """The two ConfigMaps that hold Harbor's addresses, as they were at the start."""
     names = {"harbor-core", "harbor-jobservice-env"}
     return [o for o in _objects(cluster) if o["kind"] == "ConfigMap" and o["metadata"]["name"] in names]
-
-
-def restart(cluster: Cluster) -> None:
-    """Let core and jobservice take up changed ConfigMaps."""
-    namespace = cluster.model.harbor_namespace
-    for name in ("harbor-core", "harbor-jobservice"):
-        cluster.kubectl("-n", namespace, "rollout", "restart", f"deployment/{name}")
-        cluster.wait_rollout("Deployment", namespace, name, timeout=READY_SECONDS)
 
 
 @functools.cache
@@ -57,12 +50,12 @@ def _robots() -> Json:
     return {robot.name: {"secret": robot.secret, "permissions": {"library": rights[robot]}} for robot in rights}
 
 
-def _objects(cluster: Cluster) -> list[Json]:
-    era = ERAS[cluster.name]
-    exposed = (cluster.model.harbor_namespace, "harbor") in cluster.model.balanced
+def _objects(cluster: str) -> list[Json]:
+    era, model = ERAS[cluster], by_name(cluster)
+    exposed = (model.harbor_namespace, "harbor") in model.balanced
     return manifests.objects(
         "harbor",
-        cluster=cluster.model,
+        cluster=model,
         external_url=era.external_url,
         core_url=era.core_url,
         core_cluster_ip="" if exposed else era.internal_address,

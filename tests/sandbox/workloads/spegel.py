@@ -40,15 +40,15 @@ def render(chart_values: Json, *, namespace: str = NAMESPACE, release: str = "")
 
 def install(cluster: Cluster) -> None:
     """After the nodes have their mirrors: Spegel reads what is there when its pods start."""
-    cluster.apply(present(cluster))
+    cluster.apply(present(cluster.name))
     cluster.wait("DaemonSet kube-system/spegel", lambda: _exists(cluster))
     cluster.wait_rollout("DaemonSet", NAMESPACE, "spegel", timeout=READY_SECONDS)
 
 
-def present(cluster: Cluster) -> list[Json]:
+def present(cluster: str) -> list[Json]:
     """What a person puts into the cluster, as it was at the start."""
-    chosen = values(cluster.name)
-    if cluster.name == "alpha":
+    chosen = values(cluster)
+    if cluster == "alpha":
         return manifests.objects("spegel-helmrelease", values=chosen)
     return render(chosen)
 

@@ -16,8 +16,9 @@ if t.TYPE_CHECKING:
 
     from ..cluster import Cluster
     from ..model import NodeModel
+    from ..paths import Paths
 
-__all__ = ["active", "apply", "config_at_start", "install", "talosctl"]
+__all__ = ["config_at_start", "install", "talosctl"]
 
 APPLY_SECONDS = 60
 
@@ -27,24 +28,19 @@ def install(cluster: Cluster) -> None:
     patch = yaml.safe_dump_all(ERAS[cluster.name].patches())
     for node in cluster.model.nodes:
         _talosctl(cluster, node, "patch", "mc", "--mode", "no-reboot", "-p", "@/dev/stdin", stdin=patch)
-        kept = config_at_start(cluster, node)
+        kept = config_at_start(cluster.paths, cluster.name, node)
         kept.touch(mode=0o600)
-        kept.write_text(active(cluster, node))
+        kept.write_text(_active(cluster, node))
 
 
-def config_at_start(cluster: Cluster, node: NodeModel) -> Path:
-    return cluster.paths.cluster(cluster.name) / f"{node.name}.http-era.yaml"
+def config_at_start(paths: Paths, cluster: str, node: NodeModel) -> Path:
+    """Where ``install`` keeps a node's whole configuration; it holds secrets."""
+    return paths.cluster(cluster) / f"{node.name}.http-era.yaml"
 
 
-def active(cluster: Cluster, node: NodeModel, name: str = "v1alpha1") -> str:
-    """A node's active machine configuration, or the ``persistent`` one."""
-    resources = _talosctl(cluster, node, "get", "mc", name, "-o", "json")
+def _active(cluster: Cluster, node: NodeModel) -> str:
+    resources = _talosctl(cluster, node, "get", "mc", "v1alpha1", "-o", "json")
     return t.cast("str", json.loads(resources)["spec"])
-
-
-def apply(cluster: Cluster, node: NodeModel, config: str) -> None:
-    """Make a whole configuration the node's, at once and for good."""
-    _talosctl(cluster, node, "apply-config", "--mode", "no-reboot", "-f", "/dev/stdin", stdin=config)
 
 
 def talosctl(cluster: Cluster, *args: str, stdin: str | None = None, timeout: float = APPLY_SECONDS) -> str:
