@@ -9,11 +9,12 @@ import signal
 import sys
 import time
 
-from . import keeper, packages
+from . import keeper
 from .model import CLUSTERS, STAGES
 from .paths import paths
+from .prepare import prepare
 from .process import Failed
-from .shell import shell
+from .shell import in_toolbox, shell
 
 
 def main() -> int:
@@ -35,6 +36,7 @@ def _options() -> argparse.Namespace:
     up.set_defaults(act=_up)
     up.add_argument("--foreground", action="store_true", help="stay, and take the sandbox along when ending")
     up.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to start")
+    up.add_argument("--no-build", action="store_true", help="take the programs that are there")
     lifetime = os.environ.get("SANDBOX_TTL", keeper.LIFETIME)
     up.add_argument("--lifetime", default=lifetime, help=f"it ends by itself after this time (now {lifetime})")
     verbs.add_parser("down", help="end it").set_defaults(act=_down)
@@ -42,13 +44,14 @@ def _options() -> argparse.Namespace:
     enter = verbs.add_parser("shell", help="run a command inside")
     enter.set_defaults(act=_shell)
     enter.add_argument("--cluster", choices=[c.name for c in CLUSTERS], help="on that cluster's nodes; else on the LAN")
+    enter.add_argument("--as-pod", action="store_true", help="in that cluster's toolbox pod, as any pod sees things")
     enter.add_argument("command", nargs=argparse.REMAINDER, help="the command (default: a shell)")
     return parser.parse_args()
 
 
 def _up(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    packages.provide()
+    prepare(options.until, built=not options.no_build)
     begin = time.monotonic()
     leash = keeper.up(paths(), until=options.until, lifetime=options.lifetime, say=lambda line: print(line, flush=True))
     print(f"the sandbox {'is up' if leash else 'was up already'} {time.monotonic() - begin:6.1f} s", flush=True)
@@ -85,6 +88,10 @@ def _status(_: argparse.Namespace) -> int:
 
 def _shell(options: argparse.Namespace) -> int:
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if options.as_pod:
+        if not options.cluster:
+            raise Failed("--as-pod needs --cluster: a pod is in one of them")
+        words = in_toolbox(options.cluster, words or ["sh"], terminal=sys.stdin.isatty())
     shell(paths(), words or [os.environ.get("SHELL", "sh")], cluster=options.cluster)
 
 

@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     from .paths import Paths
     from .process import Supervisor
 
-__all__ = ["Cluster", "control_plane", "kubeconfig", "merge"]
+__all__ = ["Cluster", "control_plane", "kubeconfig", "merge", "rolled_out"]
 
 READY_SECONDS = 60
 # No cloud, no volumes but those of ConfigMaps and Secrets, no autoscaling.
@@ -92,7 +92,7 @@ class Cluster:
     def wait_rollout(self, kind: str, namespace: str, name: str, *, timeout: float = 120.0) -> None:
         """Until a Deployment or DaemonSet has all its pods of the present generation ready."""
         path = f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s/{name}"
-        self.wait(f"{kind} {namespace}/{name} ready", lambda: _rolled_out(self.api.get(path)), timeout=timeout)
+        self.wait(f"{kind} {namespace}/{name} ready", lambda: rolled_out(self.api.get(path)), timeout=timeout)
 
     def run(self, argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0) -> str:
         """Standard output of a program that runs where the cluster's nodes run."""
@@ -302,7 +302,7 @@ def _api_names(model: ClusterModel) -> list[str]:
     return [*service, "localhost", "127.0.0.1", model.api_address, model.kubernetes_service]
 
 
-def _rolled_out(workload: Json) -> bool:
+def rolled_out(workload: Json) -> bool:
     status = workload.get("status", {})
     if status.get("observedGeneration", 0) < workload["metadata"]["generation"]:
         return False

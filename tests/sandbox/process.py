@@ -23,6 +23,7 @@ LOG_BYTES = 8 << 20
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 HEALTHY_SECONDS = 10.0
+CHECK_SECONDS = 5.0
 
 
 class Failed(Exception):
@@ -186,9 +187,11 @@ class _Watch(threading.Thread):
                 self._note(f"{self._part.name} does not start: {exc}")
                 return -1
             self.pid = self._process.pid
+            if self._stopping.is_set():  # told so before there was a process to kill
+                self._process.kill()
             while True:
                 try:
-                    return self._process.wait(timeout=5)
+                    return self._process.wait(timeout=CHECK_SECONDS)
                 except subprocess.TimeoutExpired:
                     self._bound()
 

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from .keeper import Running
     from .paths import Paths
 
-__all__ = ["command", "environment", "shell"]
+__all__ = ["command", "environment", "in_toolbox", "shell"]
 
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
 
@@ -48,6 +48,12 @@ def command(places: Paths, running: Running, argv: Sequence[str], *, cluster: st
     private = ["unshare", "--mount", "--"] if resolver else []
     wrapped = ["sh", "-ec", ENTER, "sandbox", str(Path.cwd()), cluster or "", resolver, *argv]
     return [*enter, "setpriv", "--pdeathsig", "KILL", "--", *private, *wrapped]
+
+
+def in_toolbox(cluster: str, argv: Sequence[str], *, terminal: bool) -> list[str]:
+    """The command that runs ``argv`` in a cluster's toolbox pod."""
+    interactive = ["--stdin", "--tty"] if terminal else ["--stdin"]
+    return ["kubectl", f"--context={cluster}", "-n", "toolbox", "exec", *interactive, "toolbox", "--", *argv]
 
 
 def environment(places: Paths, outside: Mapping[str, str]) -> dict[str, str]:
