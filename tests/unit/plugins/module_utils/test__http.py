@@ -63,9 +63,8 @@ def test_plain_http_has_no_certificate_and_takes_another_host():
 )
 def test_a_bad_certificate_is_named_for_what_it_is(ca, tmp_path, names, days, said):
     certificate = loopback.make_certificate(ca, *names, days=days)
-    with loopback.serve(say_host, certificate=certificate, folder=tmp_path) as port:
-        with pytest.raises(NotReady) as error:
-            get(port, ca=ca)
+    with loopback.serve(say_host, certificate=certificate, folder=tmp_path) as port, pytest.raises(NotReady) as error:
+        get(port, ca=ca)
     assert said in error.value.problem
     assert error.value.where == f"https://{NAME} (127.0.0.1:{port})"
 
@@ -73,9 +72,11 @@ def test_a_bad_certificate_is_named_for_what_it_is(ca, tmp_path, names, days, sa
 @pytest.mark.parametrize("trusted", [None, loopback.make_ca("Another CA")])
 def test_an_untrusted_certificate_names_its_issuer(ca, tmp_path, trusted):
     certificate = loopback.make_certificate(ca, NAME)
-    with loopback.serve(say_host, certificate=certificate, folder=tmp_path) as port:
-        with pytest.raises(NotReady, match=r"not trusted .issuer CN=Loopback CA") as error:
-            get(port, ca=trusted)
+    with (
+        loopback.serve(say_host, certificate=certificate, folder=tmp_path) as port,
+        pytest.raises(NotReady, match=r"not trusted .issuer CN=Loopback CA") as error,
+    ):
+        get(port, ca=trusted)
     assert ("given ca" if trusted else "as ca") in error.value.cure
 
 
@@ -136,9 +137,11 @@ def test_an_answer_that_is_cut_is_no_answer():
 
 def test_an_endless_answer_is_given_up(monkeypatch):
     monkeypatch.setattr(_http, "MAX_ANSWER", 1000)
-    with loopback.serve(lambda handler: loopback.reply(handler, body=b"x" * 2000)) as port:
-        with pytest.raises(Unreachable, match="more than 1000 bytes"):
-            get(port, scheme="http")
+    with (
+        loopback.serve(lambda handler: loopback.reply(handler, body=b"x" * 2000)) as port,
+        pytest.raises(Unreachable, match="more than 1000 bytes"),
+    ):
+        get(port, scheme="http")
 
 
 @pytest.mark.parametrize(

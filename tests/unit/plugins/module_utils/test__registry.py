@@ -64,7 +64,7 @@ class FakeHarbor:
         found = re.match("Bearer (.+)", handler.headers.get("Authorization", ""))
         return json.loads(base64.b64decode(found[1])) if found else ("", "")
 
-    def _repository(self, handler, path, query, scope, body):
+    def _repository(self, handler, path, query, scope, body):  # noqa: PLR0911
         actions = scope.rpartition(":")[2].split(",") if scope.startswith(f"repository:{REPOSITORY}:") else []
         needed = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(handler.command, "push")
         if needed not in actions:
@@ -188,9 +188,9 @@ def test_a_token_service_that_redirects_for_ever_is_given_up(harbor):
 
 
 def test_a_server_that_is_no_registry():
-    with talking(lambda handler: loopback.reply(handler, 404)) as registry:
-        with pytest.raises(NotReady, match="no registry answers at /v2/: status 404"):
-            registry.ask()
+    no_registry = lambda handler: loopback.reply(handler, 404)  # noqa: E731
+    with talking(no_registry) as registry, pytest.raises(NotReady, match="no registry answers at /v2/: status 404"):
+        registry.ask()
 
 
 def test_an_image_is_pushed_found_and_deleted(harbor):
