@@ -43,7 +43,10 @@ class Sandbox:
 
     def call(self, *words: str) -> tuple[int, str]:
         process = self.start(*words)
-        output, _ = process.communicate(timeout=SECONDS)
+        try:
+            output, _ = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
         return process.returncode, output
 
     def up(self) -> keeper.Running:
@@ -72,7 +75,7 @@ def test_up_finds_the_running_one(sandbox: Sandbox) -> None:
 
 def test_up_wants_no_more_than_the_running_one_has(sandbox: Sandbox) -> None:
     sandbox.up()
-    code, output = sandbox.call("up")
+    code, output = sandbox.call("up", "--no-build", "--until", "nodes")
     assert code == 1
     assert "only up to stage network" in output
 

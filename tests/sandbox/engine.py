@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import sys
 import threading
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 
 import yaml
 
-from . import lan, network, pki
+from . import lan, network, nodes, pki, workloads
 from .cluster import Cluster, merge
 from .loadbalancer import LoadBalancer
 from .model import CLUSTERS, STAGES
@@ -100,18 +99,13 @@ class Engine:
             LoadBalancer(cluster.model, cluster.api).start()
 
     def _nodes(self) -> None:
-        self._optional("nodes", "start")
+        with self.step("machine configurations"):
+            for cluster in self.clusters:  # one after the other: they write into one talosconfig
+                nodes.generate(cluster)
+        self.each("nodes", nodes.start)
 
     def _workloads(self) -> None:
-        self._optional("workloads", "seed")
-
-    def _optional(self, room: str, name: str) -> None:
-        """Do ``sandbox.<room>.<name>`` for all clusters, where that exists."""
-        if importlib.util.find_spec(f"sandbox.{room}") is None:
-            return
-        action = getattr(importlib.import_module(f"sandbox.{room}"), name, None)
-        if action is not None:
-            self.each(room, action)
+        self.each("workloads", workloads.seed)
 
 
 def main() -> int:

@@ -91,6 +91,8 @@ def up(places: Paths, *, until: str, lifetime: str, say: Callable[[str], None]) 
 def start(places: Paths, lock: int, *, until: str, lifetime: float) -> Leash:
     """Start the process tree, on a leash; ``lock`` is the descriptor that proves that there is none yet."""
     shutil.rmtree(places.run, ignore_errors=True)
+    for left in (places.kubeconfig, places.talosconfig, places.ca):
+        left.unlink(missing_ok=True)
     places.logs.mkdir(parents=True)
     places.progress.touch()
     ours, theirs = os.pipe()
