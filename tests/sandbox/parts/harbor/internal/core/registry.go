@@ -105,6 +105,12 @@ func (s *Server) challenge(r *http.Request, wanted []need) string {
 
 // serveRegistry checks a request and hands it to the distribution behind, under core's own credentials.
 func (s *Server) serveRegistry(w http.ResponseWriter, r *http.Request) {
+	for _, n := range needs(r) {
+		if !strings.Contains(n.repository, "/") {
+			sendError(w, apiError{"BAD_REQUEST", "bad request: invalid repository name: " + n.repository})
+			return
+		}
+	}
 	if denied := s.check(r, s.identify(r)); denied != nil {
 		w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
 		w.Header().Set("Www-Authenticate", denied.challenge)
@@ -123,16 +129,22 @@ func manifest(path string) (repository, reference string, ok bool) {
 	return repository, reference, ok
 }
 
-// newRegistryProxy keeps Host and X-Forwarded-Proto, from which the distribution builds the Location of an upload.
+// newRegistryProxy keeps Host and what proxies in front have said, from which the distribution builds the Location
+// of an upload.
 func newRegistryProxy(config Config) *httputil.ReverseProxy {
-	proxy := httputil.NewSingleHostReverseProxy(config.RegistryURL)
-	direct := proxy.Director
-	proxy.Director = func(r *http.Request) {
-		direct(r)
-		r.SetBasicAuth(config.RegistryUser, config.RegistryPassword)
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(config.RegistryURL)
+			r.Out.Host = r.In.Host
+			for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+				if values, there := r.In.Header[name]; there {
+					r.Out.Header[name] = values
+				}
+			}
+			r.Out.SetBasicAuth(config.RegistryUser, config.RegistryPassword)
+		},
+		ModifyResponse: inHarborsWords,
 	}
-	proxy.ModifyResponse = inHarborsWords
-	return proxy
 }
 
 // inHarborsWords gives the distribution's "not found" for tags and manifests the body that Harbor sends from its

@@ -195,6 +195,12 @@ func basicAuth(name, password string) string {
 	return strings.TrimPrefix(request.Header.Get("Authorization"), "Basic ")
 }
 
+func TestARepositoryHasAProject(t *testing.T) {
+	c := newClient(t, newServer(t, nil))
+	c.login("admin", "Harbor12345", "repository:web:pull")
+	c.want(400, "GET", "/v2/web/manifests/1", "", nil)
+}
+
 func TestTokenWithoutCredentialsAndScopesIsRefused(t *testing.T) {
 	answer := httptest.NewRecorder()
 	newServer(t, nil).ServeHTTP(answer, httptest.NewRequest("GET", "/service/token?service=harbor-registry", nil))

@@ -5,6 +5,7 @@ package core
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -51,6 +52,27 @@ func (s *Server) routes() {
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	seen := &recorder{ResponseWriter: w, status: http.StatusOK}
+	s.serve(seen, r)
+	if r.URL.Path != "/api/v2.0/ping" { // probes ask for it all the time
+		slog.Info("answered", "status", seen.status, "method", r.Method, "host", r.Host, "path", r.URL.Path)
+	}
+}
+
+// recorder keeps the status for the log.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/") {
 		s.serveRegistry(w, r)
 		return

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -67,6 +68,7 @@ func newServer(t *testing.T, changes environment) *Server {
 var folder string // of all tests: the registry's storage, its users, core's key
 
 func TestMain(m *testing.M) {
+	slog.SetLogLoggerLevel(slog.LevelError)
 	var err error
 	if folder, err = os.MkdirTemp("", "harbor-core"); err != nil {
 		panic(err)
