@@ -81,8 +81,9 @@ func (b *boot) registries() cri.Registries {
 	return res.TypedSpec()
 }
 
-// settings of one host in hosts.toml; the order of the fields is that of the file.
-type settings struct {
+// Settings of one host in hosts.toml; the order of the fields is that of the file. Exported for go-toml, which skips
+// embedded structures that are not.
+type Settings struct {
 	Capabilities []string    `toml:"capabilities,omitempty"`
 	OverridePath bool        `toml:"override_path,omitempty"`
 	CA           string      `toml:"ca,omitempty"`
@@ -92,7 +93,7 @@ type settings struct {
 
 type hostEntry struct {
 	url string
-	settings
+	Settings
 }
 
 // directory holds the files of one registry by name.
@@ -117,7 +118,7 @@ func hostsTree(registries cri.Registries, base string) (map[string]directory, er
 			host := hostEntry{url: endpoint.Endpoint()}
 			host.Capabilities = []string{"pull", "resolve"}
 			host.OverridePath = endpoint.OverridePath()
-			dir.trust(&host.settings, registries, u.Host, filepath.Join(base, hostDirectory(name)))
+			dir.trust(&host.Settings, registries, u.Host, filepath.Join(base, hostDirectory(name)))
 
 			hosts = append(hosts, host)
 		}
@@ -155,7 +156,7 @@ func addTLSOnly(tree map[string]directory, registries cri.Registries, base strin
 
 		dir := directory{}
 		server := &hostEntry{url: "https://" + upstream}
-		dir.trust(&server.settings, registries, name, filepath.Join(base, path))
+		dir.trust(&server.Settings, registries, name, filepath.Join(base, path))
 
 		if err := dir.render(server, nil); err != nil {
 			return err
@@ -181,7 +182,7 @@ func hostDirectory(registry string) string {
 }
 
 // trust adds what the TLS settings of host ask for: fields of hosts.toml, and certificates as files at path.
-func (d directory) trust(to *settings, registries cri.Registries, host, path string) {
+func (d directory) trust(to *Settings, registries cri.Registries, host, path string) {
 	tls, ok := registries.TLSs()[host]
 	if !ok {
 		return
@@ -209,8 +210,8 @@ func (d directory) render(server *hostEntry, hosts []hostEntry) error {
 	if server != nil {
 		part, err := indented(struct {
 			Server string `toml:"server,omitempty"`
-			settings
-		}{server.url, server.settings})
+			Settings
+		}{server.url, server.Settings})
 		if err != nil {
 			return err
 		}
@@ -219,7 +220,7 @@ func (d directory) render(server *hostEntry, hosts []hostEntry) error {
 	}
 
 	for i, host := range hosts {
-		part, err := indented(map[string]any{"host": map[string]any{host.url: host.settings}})
+		part, err := indented(map[string]any{"host": map[string]any{host.url: host.Settings}})
 		if err != nil {
 			return err
 		}
