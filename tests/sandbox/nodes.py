@@ -12,7 +12,7 @@ from . import kubelet
 from .cluster import kubeconfig
 from .model import DOMAIN, KUBERNETES, TALOS
 from .paths import BIN
-from .process import run
+from .process import Part, run
 
 if t.TYPE_CHECKING:
     from .cluster import Cluster
@@ -42,11 +42,11 @@ def start(cluster: Cluster) -> None:
     for node in nodes:
         _write_files(cluster, common, node)
         talos = talos_command(cluster.model, node, cluster.folder / "talos")
-        cluster.start(f"{node.name}-talos", talos)
-        cluster.start(f"{node.name}-runtime", kubelet.pod_runtime_command(node, bin_dir=BIN, images=IMAGES))
+        _start(cluster, node, "talos", talos)
+        _start(cluster, node, "runtime", kubelet.pod_runtime_command(node, bin_dir=BIN, images=IMAGES))
     for node in nodes:
         cluster.wait(f"runtime of {node.name}", (node.run / "cri.sock").exists, timeout=RUNTIME_SECONDS)
-        cluster.start(f"{node.name}-kubelet", kubelet.command(node, bin_dir=BIN))
+        _start(cluster, node, "kubelet", kubelet.command(node, bin_dir=BIN))
     cluster.wait("all nodes ready", lambda: _all_ready(cluster), timeout=READY_SECONDS)
 
 
@@ -100,6 +100,10 @@ def _node(cluster: ClusterModel, model: NodeModel, paths: Paths) -> kubelet.Node
         pod_cidr=model.pod_range,
         resolver=f"{cluster.lan_address}:53",
     )
+
+
+def _start(cluster: Cluster, node: kubelet.Node, program: str, argv: list[str]) -> None:
+    cluster.supervisor.start(Part(f"{node.name}-{program}", tuple(argv), network=cluster.name))
 
 
 def _write_files(cluster: Cluster, common: kubelet.Kubelet, node: kubelet.Node) -> None:
