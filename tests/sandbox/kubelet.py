@@ -91,7 +91,7 @@ def configuration(cluster: Kubelet, node: Node) -> dict[str, t.Any]:
         "makeIPTablesUtilChains": False,
         "localStorageCapacityIsolation": False,
         # Nothing is evicted or collected because the machine is full.
-        "evictionHard": {signal: "0%" for signal in _EVICTION_SIGNALS},
+        "evictionHard": dict.fromkeys(_EVICTION_SIGNALS, "0%"),
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "maxPods": 60,
@@ -126,8 +126,8 @@ _EVICTION_SIGNALS = (
 def files(cluster: Kubelet, node: Node, *, kubeconfig: str, certificate: str, key: str) -> dict[str, str]:
     """Path below ``node.root`` → content. kubeconfig: of user ``system:node:<name>`` in group ``system:nodes``.
 
-    ``certificate`` must carry ``node.address`` as an IP where the API server verifies it (--kubelet-certificate-authority).
-    KEY and KUBECONFIG are secrets: mode 0600.
+    ``certificate`` must name ``node.address`` as an IP address where the API server verifies it
+    (--kubelet-certificate-authority). KEY and KUBECONFIG are secrets: mode 0600.
     """
     return {
         CONFIG: json.dumps(configuration(cluster, node), indent=2) + "\n",
@@ -164,14 +164,6 @@ def command(node: Node, *, bin_dir: Path) -> list[str]:
         "--node-ip": node.address,
         "--node-labels": ",".join(f"{key}={value}" for key, value in sorted(node.labels.items())),
     }
-    join = [
-        str(bin_dir / "pod-runtime"),
-        "join",
-        "--node-name",
-        node.name,
-        "--run-dir",
-        str(node.run),
-        "--",
-        str(bin_dir / "kubelet"),
-    ]
-    return [*join, *(f"{flag}={value}" for flag, value in arguments.items() if value)]
+    join = ["join", "--node-name", node.name, "--run-dir", str(node.run), "--"]
+    kubelet = [str(bin_dir / "kubelet"), *(f"{flag}={value}" for flag, value in arguments.items() if value)]
+    return [str(bin_dir / "pod-runtime"), *join, *kubelet]
