@@ -280,14 +280,14 @@ class _Parser:
 
     def blocks(self) -> Iterable[ServerBlock]:
         while self._next():
-            line = self._words[self._at].line
             keys, more = self._keys()
-            if more and len(keys) == 1 and re.fullmatch(r"\(.*\)", keys[0], re.DOTALL):
-                self._define(keys[0][1:-1])
+            names = tuple(name for name, _line in keys)
+            if more and len(names) == 1 and re.fullmatch(r"\(.*\)", names[0], re.DOTALL):
+                self._define(names[0][1:-1])
                 continue
             directives = self._contents() if more else []
             if keys:
-                yield ServerBlock(keys=tuple(keys), line=line, directives=tuple(directives))
+                yield ServerBlock(keys=names, line=keys[0][1], directives=tuple(directives))
 
     # Moving
 
@@ -316,9 +316,9 @@ class _Parser:
 
     # Grammar
 
-    def _keys(self) -> tuple[list[str], bool]:
-        """The addresses of a block, and whether anything follows them."""
-        keys: list[str] = []
+    def _keys(self) -> tuple[list[tuple[str, int]], bool]:
+        """The addresses of a block with their lines, and whether anything follows them."""
+        keys: list[tuple[str, int]] = []
         wants_another = False
         while True:
             key = self._text()
@@ -332,7 +332,7 @@ class _Parser:
                 return keys, True
             if key:
                 wants_another = key.endswith(",")
-                keys.append(key.removesuffix(","))
+                keys.append((key.removesuffix(","), self._words[self._at].line))
             if not self._next():
                 if wants_another:
                     raise self._refusal("the file ends where another address is expected")

@@ -10,10 +10,10 @@ the rewrite plugin; where it is on, the name with a pod's search domain needs a 
 from __future__ import annotations
 
 import ipaddress
-import re
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.splithorizon.registry.plugins.module_utils import _names
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile import (
     Corefile,
     Directive,
@@ -41,8 +41,6 @@ DEFAULT_DOMAIN = "cluster.local"
 DNS_PORT = 53
 # A rule for the expanded name has to hold for whatever namespace a pod is in.
 _NAMESPACES = ("default", "kube-system", "team-1")
-_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
-_LONGEST_NAME = 253
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,13 +70,10 @@ class RewritePlan:
 
 def dns_name(value: str, *, option: str) -> str:
     """``value`` in lower case without the closing dot; BadInput where it is no DNS name of at least two labels."""
-    name = value.lower().removesuffix(".")
-    labels = name.split(".")
-    wrong = len(labels) < 2 or len(name) > _LONGEST_NAME or not all(_LABEL.fullmatch(label) for label in labels)  # noqa: PLR2004
-    if wrong or labels[-1].isdigit():
-        raise BadInput(
-            f"'{value}' is no DNS name", where=f"option {option}", cure="Give a name such as harbor.example.com"
-        )
+    where = f"option {option}"
+    name = _names.dns_name(value.lower().removesuffix("."), where=where)
+    if "." not in name:
+        raise BadInput(f"{value!r} has one label only", where=where, cure="Give a full name such as harbor.example.com")
     return name
 
 
@@ -113,7 +108,6 @@ class _Goal:
     names: tuple[str, ...]
     line: str
     block: ServerBlock
-    zone: str
 
 
 class _Planner:
@@ -125,14 +119,14 @@ class _Planner:
     def add(self, name: str, target: str) -> RewritePlan:
         block, zone = self._home(fqdn(name))
         domain = self._domain(block, target)
-        goals = [_Goal(names=(fqdn(name),), line=f"rewrite stop name exact {name} {target}", block=block, zone=zone)]
-        pods_block, pods_zone = self._home(expanded_name(name, domain))
-        autopath = _has_autopath(pods_block, domain)
-        if autopath:
-            self._domain(pods_block, target)
-            goals.append(_expanded_goal(name, target, domain, pods_block, pods_zone))
+        goals = [_Goal(names=(fqdn(name),), line=f"rewrite stop name exact {name} {target}", block=block)]
         self._refuse_other_answers(block, [fqdn(name), fqdn(target)])
-        self._refuse_other_answers(pods_block, [fqdn(target)])
+        pods_block, _zone = self._longest_match(expanded_name(name, domain)) or (None, "")
+        autopath = pods_block is not None and _has_autopath(pods_block, domain)
+        if pods_block and autopath:
+            self._domain(pods_block, target)
+            self._refuse_other_answers(pods_block, [fqdn(target)])
+            goals.append(_expanded_goal(name, target, domain, pods_block))
         found = [self._found(goal, fqdn(target)) for goal in goals]
         missing = [goal for goal, rule in zip(goals, found, strict=True) if rule is None]
         after = apply_edits(self._corefile.text, self._insertions(missing))
@@ -182,28 +176,30 @@ class _Planner:
 
     def _home(self, name: str) -> tuple[ServerBlock, str]:
         """The server block that answers a question for ``name``, and its zone."""
-        homes: list[tuple[int, str, ServerBlock]] = []
-        for block in self._corefile.blocks:
-            for key in block.keys:
-                zone = self._zone(key, block)
-                if zone is not None and _in_zone(name, zone):
-                    homes.append((len(zone.rstrip(".")), zone, block))
-        if not homes:
+        home = self._longest_match(name)
+        if home is None:
             raise Conflict(
                 f"no server block answers {name} on port {self._port}",
                 where=self._where,
                 cure="The rewrite needs a server block for the name, such as '.:53', with the kubernetes plugin",
             )
-        longest = max(length for length, _zone, _block in homes)
+        return home
+
+    def _longest_match(self, name: str) -> tuple[ServerBlock, str] | None:
+        homes: list[tuple[int, str, ServerBlock]] = []
+        for block in self._corefile.blocks:
+            for zone in self._zones(block):
+                if _in_zone(name, zone):
+                    homes.append((len(zone.rstrip(".")), zone, block))
+        longest = max((length for length, _zone, _block in homes), default=0)
         best = [(block, zone) for length, zone, block in homes if length == longest]
-        block, zone = best[0]
         if len({id(block) for block, _zone in best}) > 1 or any(block.named("view") for block, _zone in best):
             raise self._conflict(
                 f"which server block answers {name} depends on the client or the address asked (view, bind)",
-                block.line,
+                best[0][0].line,
                 "Add the rewrite by hand in each of them",
             )
-        return block, zone
+        return best[0] if best else None
 
     def _home_if_any(self, name: str) -> tuple[ServerBlock | None, str, str]:
         try:
@@ -232,7 +228,11 @@ class _Planner:
             return None
         labels = zone.removesuffix(".").split(".")
         if zone != "." and (not all(labels) or max(map(len, labels)) > 63 or len(zone) > 255):  # noqa: PLR2004
-            raise BadInput(f"'{key}' is no address of a server block", where=f"{self._where}, line {block.line}")
+            raise BadInput(
+                f"'{key}' is no address of a server block",
+                where=f"{self._where}, line {block.line}",
+                cure="Write [dns://]zone[:port], with a space before '{'",
+            )
         return fqdn(zone) if int(port) == self._port else None
 
     def _zones(self, block: ServerBlock) -> list[str]:
@@ -317,7 +317,7 @@ class _Planner:
         for rule in rules:
             if rule.kind != "name" or rule.match != "exact" or rule.source not in goal.names:
                 continue
-            if rule.target != target or not rule.known:
+            if rule.stop and rule.target != target:
                 raise self._conflict(
                     f"'{rule.directive.source}' sends {rule.source} to {rule.target}, not to {target}",
                     rule.directive.line,
@@ -418,14 +418,13 @@ def _has_autopath(block: ServerBlock, domain: str) -> bool:
     )
 
 
-def _expanded_goal(name: str, target: str, domain: str, block: ServerBlock, zone: str) -> _Goal:
+def _expanded_goal(name: str, target: str, domain: str, block: ServerBlock) -> _Goal:
     pattern = "^" + name.replace(".", r"\.") + r"\.([a-z0-9-]+\.svc\.)?" + domain.replace(".", r"\.") + r"\.$"
     return _Goal(
         names=tuple(expanded_name(name, domain, namespace) for namespace in _NAMESPACES),
         # The answer to a regex rule keeps the target's name without 'answer auto', and clients ignore it.
         line=f"rewrite stop name regex {pattern} {target}. answer auto",
         block=block,
-        zone=zone,
     )
 
 
