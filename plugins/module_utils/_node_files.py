@@ -11,6 +11,7 @@ from __future__ import annotations
 import tomllib
 import typing as t
 from dataclasses import dataclass
+from functools import partial
 
 from ansible_collections.splithorizon.registry.plugins.module_utils import _names
 
@@ -19,9 +20,24 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Hosts, Settings, Tls
 
-__all__ = ["HOSTS_ROOT", "Host", "HostsFile", "NodeFiles", "directory_of", "host_lines", "node_files", "parse_hosts"]
+__all__ = [
+    "HOSTS_ROOT",
+    "Check",
+    "Host",
+    "HostsFile",
+    "NodeFiles",
+    "directory_of",
+    "file_checks",
+    "host_lines",
+    "node_files",
+    "parse_hosts",
+]
 
 HOSTS_ROOT = "/etc/cri/conf.d/hosts"
+ETC_HOSTS = "/etc/hosts"
+
+# Whether a file's content (None: it is not there) is as planned.
+Check = t.Callable[["str | None"], bool]
 
 _CAPABILITIES = ("pull", "resolve")
 # Where Talos's image cache listens on every node that has one.
@@ -114,12 +130,48 @@ def parse_hosts(text: str) -> HostsFile | None:
     return HostsFile(hosts=hosts, server=server)
 
 
-def host_lines(hosts: Hosts) -> tuple[tuple[str, tuple[str, ...]], ...]:
+Lines = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def host_lines(hosts: Hosts) -> Lines:
     """The lines Talos adds to /etc/hosts: sorted by the address's text, names of one address joined."""
     joined: dict[str, tuple[str, ...]] = {}
     for ip, names in hosts:
         joined[ip] = (*joined.get(ip, ()), *names)
     return tuple(sorted(joined.items()))
+
+
+def file_checks(before: Settings, after: Settings, *, image_cache: bool = False) -> dict[str, Check]:
+    """Path on the node → its check, for every file that changed settings change."""
+    old, new = node_files(before), node_files(after)
+    cached = node_files(after, image_cache=True) if image_cache else new
+    checks: dict[str, Check] = {}
+    for registry in old.hosts.keys() | new.hosts.keys():
+        if old.hosts.get(registry) != new.hosts.get(registry):
+            # A cache that is set may not be ready yet.
+            accepted = (new.hosts.get(registry), cached.hosts.get(registry))
+            checks[new.path(registry)] = partial(_is_hosts_file, accepted=accepted)
+    for path in old.others.keys() | new.others.keys():
+        if old.others.get(path) != new.others.get(path):
+            checks[f"{HOSTS_ROOT}/{path}"] = partial(_is_pem, wanted=new.others.get(path))
+    old_lines, new_lines = host_lines(before.hosts), host_lines(after.hosts)
+    if old_lines != new_lines:
+        gone = tuple(line for line in old_lines if line not in new_lines)
+        checks[ETC_HOSTS] = partial(_has_lines, wanted=new_lines, gone=gone)
+    return checks
+
+
+def _is_hosts_file(text: str | None, *, accepted: tuple[HostsFile | None, ...]) -> bool:
+    return (None if text is None else parse_hosts(text) or HostsFile()) in accepted
+
+
+def _is_pem(text: str | None, *, wanted: str | None) -> bool:
+    return (None if text is None else text.strip()) == (None if wanted is None else wanted.strip())
+
+
+def _has_lines(text: str | None, *, wanted: Lines, gone: Lines) -> bool:
+    there = {tuple(line.split()) for line in (text or "").splitlines()}
+    return all((ip, *names) in there for ip, names in wanted) and not any((ip, *names) in there for ip, names in gone)
 
 
 def _with_tls(host: Host, tls_key: str, registry: str, settings: Settings, others: dict[str, str]) -> Host:

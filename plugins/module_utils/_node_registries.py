@@ -29,7 +29,9 @@ __all__ = [
     "Tls",
     "Wanted",
     "WantedHost",
+    "node_name",
     "normal_pem",
+    "positive",
     "same_ip",
     "wanted_from",
 ]
@@ -186,6 +188,21 @@ def wanted_from(params: Mapping[str, t.Any], *, where: str = "") -> Wanted:
     _check_hosts(wanted.hosts, where=f"{at}hosts")
     _check_keys_against_endpoints(wanted, at)
     return wanted
+
+
+def node_name(value: str, *, where: str) -> str:
+    """An address or a DNS name of one node."""
+    try:
+        return _names.ip_address(value, where=where)
+    except BadInput:
+        return _names.dns_name(value, where=where)
+
+
+def positive(value: int, *, where: str) -> int:
+    """A number of seconds."""
+    if value < 1:
+        raise BadInput(f"{value} is no number of seconds", where=where, cure="Give 1 or more")
+    return value
 
 
 def normal_pem(text: str) -> str:

@@ -1,0 +1,355 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: talos_registry_mirror
+short_description: Registry mirrors, credentials, TLS settings and host entries of a Talos node
+version_added: 0.1.0
+description:
+  - Sets or removes any number of registry mirrors, registry credentials, registry TLS settings and C(/etc/hosts)
+    entries in the machine configuration of one Talos node, in one call and without a reboot.
+  - Reads the configuration in use, edits it in memory and sends it only if it differs in meaning. Documents, entries
+    and comments that are not named in the options keep every byte.
+  - What is named is set as a whole. A list never grows by a second run, as it does with C(talosctl patch).
+  - Refuses values that Talos accepts and then breaks on, before any node is asked.
+extends_documentation_fragment:
+  - splithorizon.registry._attributes
+  - splithorizon.registry._attributes.actiongroup_talos
+  - splithorizon.registry._talos
+options:
+  node:
+    description: Address or name of the node, as it is given to C(talosctl --nodes).
+    type: str
+    required: true
+  mirrors:
+    description: Where images of a registry are pulled from.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description:
+          - The registry as image references name it, V(host) or V(host:port), without a scheme.
+          - V(*) is every registry without a mirror of its own.
+        type: str
+        required: true
+      endpoints:
+        description:
+          - URLs to ask in this order, V(http://) or V(https://). All of the registry's endpoints.
+          - An item is a URL, or a dictionary of C(url) and C(override_path).
+          - Required if O(mirrors[].state=present).
+        type: list
+        elements: raw
+        default: []
+      skip_fallback:
+        description: Do not ask the registry itself when no endpoint has the image. Needs Talos 1.9.
+        type: bool
+        default: false
+      override_path:
+        description: The endpoints' paths are complete, C(/v2) is not added to them.
+        type: bool
+        default: false
+      state:
+        description: Whether the mirror is to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  auth:
+    description:
+      - Credentials for the hosts of endpoint URLs. One kind of credentials for each host.
+      - Before Talos 1.14 containerd takes changed credentials only when the node restarts, see RV(reboot_required).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Host of the endpoint's URL, with its port if the URL writes one.
+        type: str
+        required: true
+      username:
+        description: User or robot account; goes with O(auth[].password).
+        type: str
+      password:
+        description: Its password.
+        type: str
+      auth:
+        description: User and password as C(user:password) in Base64.
+        type: str
+      identity_token:
+        description: An identity token.
+        type: str
+      state:
+        description: Whether the credentials are to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  tls:
+    description: How the certificates of endpoints are verified.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Host of an V(https://) endpoint's URL, with its port if the URL writes one.
+        type: str
+        required: true
+      ca:
+        description: Certificates to trust for it, as PEM text.
+        type: str
+      client_cert:
+        description: Client certificate, as PEM text; goes with O(tls[].client_key).
+        type: str
+      client_key:
+        description: Its private key, as PEM text.
+        type: str
+      insecure_skip_verify:
+        description: Do not verify the certificate.
+        type: bool
+        default: false
+      state:
+        description: Whether the settings are to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  hosts:
+    description: Lines of the node's C(/etc/hosts).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      ip:
+        description: The address.
+        type: str
+        required: true
+      names:
+        description:
+          - All names of the address. A name that another address has is moved here.
+          - With O(hosts[].state=absent) the names to take away; none means the address and all its names.
+        type: list
+        elements: str
+        default: []
+      state:
+        description: Whether the names are to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  layer:
+    description:
+      - Where new settings are written. In V(v1alpha1) they are in C(machine.registries) and
+        C(machine.network.extraHostEntries) of the v1alpha1 document. In V(documents) each has a document of its own
+        (C(RegistryMirrorConfig), C(RegistryAuthConfig), C(RegistryTLSConfig), C(StaticHostConfig); Talos 1.12).
+      - V(auto) keeps to what the node uses, and takes documents where it uses neither and is 1.12 or newer.
+        A setting that is right already stays where it is.
+      - A setting is taken out of the other layer, so that it neither hides what is wanted nor comes back later.
+    type: str
+    choices: [auto, v1alpha1, documents]
+    default: auto
+  mode:
+    description:
+      - V(no-reboot) changes the node for good.
+      - V(try) changes it until O(try_timeout) is over, or until the change is confirmed with O(confirm=true).
+        If the controller dies in between, the node goes back by itself.
+    type: str
+    choices: [no-reboot, try]
+    default: no-reboot
+  try_timeout:
+    description: Seconds after which the node takes back what is not confirmed.
+    type: int
+    default: 120
+  confirm:
+    description:
+      - Make a pending C(try) permanent, if it is what the other options ask for.
+        Give the same ones as with O(mode=try).
+      - Fails where the node has already taken it back.
+    type: bool
+    default: false
+  wait:
+    description: Wait until the node's files are as planned. Reading them does not confirm a V(try).
+    type: bool
+    default: true
+  wait_timeout:
+    description: Seconds to wait for the files.
+    type: int
+    default: 30
+notes:
+  - Needs credentials with the role C(os:admin), to read too.
+  - A node whose configuration in use is not the one on disk has a C(try) or a C(staged) configuration pending. That is
+    an error, except where it is exactly the try that this module makes with the same options. An interrupted run can so
+    be run again.
+  - One writer at a time. A change by someone else between reading and writing is noticed and is an error.
+seealso:
+  - module: splithorizon.registry.talos_registry_survey
+author:
+  - The splithorizon authors (@splithorizon)
+"""
+
+EXAMPLES = r"""
+- name: Images of harbor.example.com come by HTTPS through the gateway (1/3, on trial)
+  splithorizon.registry.talos_registry_mirror: &https
+    node: 10.5.0.3
+    mirrors:
+      - name: harbor.example.com
+        endpoints: [https://harbor.example.com]
+    auth:
+      - name: harbor.example.com
+        username: robot$cluster-pull
+        password: "{{ pull_password }}"
+      - name: harbor-core.default.svc.cluster.local
+        state: absent
+    tls:
+      - name: harbor.example.com
+        ca: "{{ lookup('ansible.builtin.file', 'ca.crt') }}"
+    hosts:
+      - ip: 10.96.7.9
+        names: [harbor.example.com]
+    mode: try
+    try_timeout: 120
+  register: tried
+
+- name: A real pull proves it (2/3)
+  ansible.builtin.command: talosctl -n 10.5.0.3 image pull --namespace cri harbor.example.com/library/proof:1
+  changed_when: false
+
+- name: Keep it (3/3)
+  splithorizon.registry.talos_registry_mirror:
+    <<: *https
+    confirm: true
+
+- name: Nothing refers to the old address any more
+  splithorizon.registry.talos_registry_mirror:
+    node: 192.168.1.98
+    mirrors:
+      - name: 192.168.1.105
+        state: absent
+    hosts:
+      - ip: 10.43.216.243
+        state: absent
+"""
+
+RETURN = r"""
+layer:
+  description: Where registry settings that had to be written were, or would be, written.
+  returned: success
+  type: str
+  sample: documents
+hosts_layer:
+  description: The same for host entries.
+  returned: success
+  type: str
+  sample: v1alpha1
+version:
+  description: Talos version of the node.
+  returned: success
+  type: str
+  sample: 1.13.0
+pending:
+  description: V(try_or_staged) if the node would go back unless this is confirmed, after this task.
+  returned: success
+  type: str
+  sample: none
+reasons:
+  description: What differed from what is wanted, without secrets. Empty where nothing did.
+  returned: success
+  type: list
+  elements: str
+  sample: ["mirror of harbor.example.com: [http://harbor.internal], wanted [https://harbor.example.com]"]
+reboot_required:
+  description:
+    - Whether this task changed credentials on a Talos before 1.14, where containerd takes them only when the node
+      restarts.
+  returned: success
+  type: bool
+hosts_toml:
+  description: For each registry of the node's whole configuration, what containerd will ask.
+  returned: success
+  type: dict
+  contains:
+    path:
+      description: The file on the node.
+      type: str
+      returned: success
+    hosts:
+      description: URLs in the order they are asked.
+      type: list
+      elements: str
+      returned: success
+    server:
+      description: The URL asked last in place of the registry itself; null where it is the registry itself, by HTTPS.
+      type: str
+      returned: success
+  sample:
+    harbor.example.com:
+      path: /etc/cri/conf.d/hosts/harbor.example.com/hosts.toml
+      hosts: [https://harbor.example.com]
+      server: null
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_change import decide, describe
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import file_checks
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import (
+    REGISTRIES_SPEC,
+    node_name,
+    positive,
+    wanted_from,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import TALOS_SPEC, Access, Talosctl
+
+SPEC: dict[str, t.Any] = {
+    **TALOS_SPEC,
+    **REGISTRIES_SPEC,
+    "node": {"type": "str", "required": True},
+    "layer": {"type": "str", "choices": ["auto", "v1alpha1", "documents"], "default": "auto"},
+    "mode": {"type": "str", "choices": ["no-reboot", "try"], "default": "no-reboot"},
+    "try_timeout": {"type": "int", "default": 120},
+    "confirm": {"type": "bool", "default": False},
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "int", "default": 30},
+}
+
+
+def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
+    params = module.params
+    wanted = wanted_from(params)
+    name = node_name(params["node"], where="node")
+    seconds = {option: positive(params[option], where=option) for option in ("try_timeout", "wait_timeout")}
+    talos = Talosctl(Access.of(params))
+    node = talos.node(name)
+    decision = decide(
+        node,
+        wanted,
+        layer=params["layer"],
+        on_trial=params["mode"] == "try",
+        confirm=params["confirm"],
+        predict=module.check_mode,
+    )
+    plan = decision.plan
+    results = ([decision.change(name)], describe(plan, pending=decision.pending))
+    if module.check_mode:
+        # A dry run while a try is pending could disarm it.
+        if decision.sends and node.is_settled:
+            talos.dry_run(name, decision.sends[-1].config)
+        return results
+    for send in decision.sends:
+        try_seconds = seconds["try_timeout"] if send.on_trial else None
+        talos.apply(name, send.config, instead_of=send.instead_of, try_seconds=try_seconds)
+    if decision.sends and params["wait"]:
+        before, after = plan.before.effective, plan.after.effective
+        checks = file_checks(before, after, image_cache=plan.after.has_image_cache)
+        talos.wait_for_files(name, checks, seconds=seconds["wait_timeout"])
+    return results
+
+
+def main() -> t.NoReturn:
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    report(module, step)
+
+
+if __name__ == "__main__":
+    main()
