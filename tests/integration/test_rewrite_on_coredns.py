@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The real CoreDNS takes an edited Corefile exactly when it took the original, and then answers as the plan says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+from ansible_collections.splithorizon.registry.plugins.module_utils._dns import Answer, ask
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Unreachable
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+COREDNS = ROOT / ".cache" / "sandbox" / "bin" / "coredns"
+DATA = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "data"
+NAME = "harbor.example.com"
+SERVICE = "envoy-proxy.envoy-gateway.svc.cluster.local"
+CLUSTER_IP, OUTSIDE = "10.96.44.7", "203.0.113.7"
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.skipif(not COREDNS.exists(), reason="CoreDNS is not built: make sandbox"),
+]
+
+
+def own_network() -> list[str]:
+    """A command prefix that gives a network of its own, so that port 53 is free."""
+    return ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+
+
+def with_endpoint(text: str) -> str:
+    """The same Corefile, its kubernetes plugin content without a cluster around it."""
+    settings = "{\n endpoint http://127.0.0.1:1\n startup_timeout 10ms\n"
+    return re.sub(
+        r"(?<!@)\bkubernetes\b([^\n{]*)(\{)?",
+        lambda found: f"kubernetes{found[1]} {settings}{'' if found[2] else '}'}",
+        text,
+    )
+
+
+def accepted(text: str, folder: Path) -> bool:
+    """Whether CoreDNS starts with this Corefile."""
+    path = folder / "Corefile"
+    folder.mkdir()
+    path.write_bytes(with_endpoint(text).encode())
+    process = subprocess.Popen(
+        [*own_network(), COREDNS, "-conf", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    timer = threading.Timer(30, process.kill)
+    timer.start()
+    try:
+        assert process.stdout
+        started = any(line.startswith("CoreDNS-") for line in process.stdout)
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+    assert started or process.returncode == 1, f"CoreDNS neither started nor refused: {process.returncode}"
+    return started
+
+
+def in_parallel(check: Callable[[tuple[str, Path]], bool], texts: dict[str, str], folder: Path) -> dict[str, bool]:
+    with ThreadPoolExecutor(4) as pool:
+        results = pool.map(check, [(text, folder / name) for name, text in texts.items()])
+        return dict(zip(texts, results, strict=True))
+
+
+@pytest.fixture(scope="module")
+def unshare() -> None:
+    command = shutil.which("unshare")
+    if not command or subprocess.run([*own_network(), "true"], check=False).returncode:
+        pytest.skip("no network namespaces here")
+
+
+@pytest.mark.usefixtures("unshare")
+def test_edited_file_is_taken_as_the_original_was(tmp_path: Path) -> None:
+    originals, edited = {}, {}
+    for path in sorted((DATA / "rewrite" / "valid").iterdir()):
+        case = yaml.safe_load(path.read_text())
+        originals[path.stem] = case["before"]
+        if "after" in case:
+            edited[path.stem] = case["after"]
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    before = in_parallel(lambda each: accepted(*each), originals, tmp_path / "before")
+    after = in_parallel(lambda each: accepted(*each), edited, tmp_path / "after")
+    assert [name for name, taken in before.items() if not taken] == []
+    assert [name for name, taken in after.items() if not taken] == []
+
+
+@pytest.mark.usefixtures("unshare")
+def test_files_that_do_not_parse_are_refused_by_coredns_too(tmp_path: Path) -> None:
+    texts = {path.stem: yaml.safe_load(path.read_text()) for path in (DATA / "rewrite" / "invalid").iterdir()}
+    refused = {name: case["text"] for name, case in texts.items() if case.get("error") == "BadInput"}
+    for path in (DATA / "corefile" / "invalid").iterdir():
+        refused[f"corefile_{path.stem}"] = yaml.safe_load(path.read_text())["text"]
+    taken = in_parallel(lambda each: accepted(*each), refused, tmp_path)
+    assert [name for name, was in taken.items() if was] == []
+
+
+@pytest.mark.usefixtures("unshare")
+def test_edit_does_not_make_a_refused_file_good(tmp_path: Path) -> None:
+    text = ".:53 {\n    kubernetes cluster.local\n    no_such_plugin\n}\n"
+    edited = plan_rewrite(text=text, name=NAME, target=SERVICE).after
+    assert not accepted(text, tmp_path / "before")
+    assert not accepted(edited, tmp_path / "after")
+
+
+class Kubernetes(BaseHTTPRequestHandler):
+    """As much of an API server as CoreDNS's kubernetes plugin asks: one Service, and a pod at 127.0.0.1."""
+
+    protocol_version = "HTTP/1.1"
+    LISTS: t.ClassVar = {
+        "/api/v1/services": (
+            "ServiceList",
+            [
+                {
+                    "metadata": {"name": "envoy-proxy", "namespace": "envoy-gateway"},
+                    "spec": {"clusterIP": CLUSTER_IP, "clusterIPs": [CLUSTER_IP], "ports": [{"port": 443}]},
+                }
+            ],
+        ),
+        "/api/v1/pods": (
+            "PodList",
+            [
+                {
+                    "metadata": {"name": "client", "namespace": "app"},
+                    "status": {"phase": "Running", "podIP": "127.0.0.1"},
+                }
+            ],
+        ),
+        "/api/v1/namespaces": ("NamespaceList", [{"metadata": {"name": name}} for name in ("app", "envoy-gateway")]),
+        "/apis/discovery.k8s.io/v1/endpointslices": ("EndpointSliceList", []),
+    }
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = parse_qs(url.query)
+        if "sendInitialEvents" in query:
+            self._send(
+                422, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422}
+            )
+        elif query.get("watch", ["false"])[0] in ("true", "1"):
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            time.sleep(60)
+        elif url.path in self.LISTS:
+            kind, items = self.LISTS[url.path]
+            api = url.path.removeprefix("/apis/").removeprefix("/api/").rsplit("/", 1)[0]
+            self._send(200, {"kind": kind, "apiVersion": api, "metadata": {"resourceVersion": "1"}, "items": items})
+        else:
+            self._send(404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404})
+
+    def _send(self, status: int, body: dict[str, t.Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def kubernetes() -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Kubernetes)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+def free_port() -> int:
+    """A port that is free for TCP and for UDP."""
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        udp.bind(tcp.getsockname())
+        return int(tcp.getsockname()[1])
+
+
+class Server(t.NamedTuple):
+    """A running CoreDNS and its Corefile."""
+
+    corefile: Path
+    port: int
+
+    def ask(self, name: str, rdtype: str = "A") -> Answer:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            return ask(connection, name, rdtype=rdtype)
+
+    def until(self, name: str, addresses: tuple[str, ...]) -> None:
+        """Wait for the answer that a reload brings."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError, Unreachable):
+                if self.ask(name).addresses == addresses:
+                    return
+            time.sleep(0.2)
+        assert self.ask(name).addresses == addresses
+
+
+@pytest.fixture
+def server(tmp_path: Path, kubernetes: int) -> Iterator[Server]:
+    port, outside = free_port(), free_port()
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(f"""
+.:{port} {{
+    bind 127.0.0.1
+    errors
+    reload 2s 1s
+    kubernetes cluster.local in-addr.arpa {{
+        endpoint http://127.0.0.1:{kubernetes}
+        pods verified
+    }}
+    autopath @kubernetes
+    forward . 127.0.0.1:{outside}
+}}
+.:{outside} {{
+    bind 127.0.0.1
+    hosts {{
+        {OUTSIDE} {NAME} other.example.com
+    }}
+}}
+""")
+    process = subprocess.Popen([COREDNS, "-conf", corefile], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = Server(corefile, port)
+    try:
+        running.until(f"{SERVICE}.", (CLUSTER_IP,))
+        yield running
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_answers_before_and_after(server: Server) -> None:
+    expanded = f"{NAME}.app.svc.cluster.local."
+    assert server.ask(f"{NAME}.").addresses == (OUTSIDE,)
+    assert server.ask(expanded).addresses == (OUTSIDE,)
+
+    text = server.corefile.read_text()
+    plan = plan_rewrite(text=text, name=NAME, target=SERVICE, port=server.port)
+    exact, expanded_rule = plan.rules
+    # What a rewrite of the bare name alone does: autopath goes round it without a word.
+    server.corefile.write_text("".join(line for line in plan.after.splitlines(True) if expanded_rule not in line))
+    server.until(f"{NAME}.", (CLUSTER_IP,))
+    assert server.ask(expanded).addresses == (OUTSIDE,)
+
+    server.corefile.write_text(plan.after)
+    server.until(expanded, (CLUSTER_IP,))
+    assert server.ask(f"{NAME}.").addresses == (CLUSTER_IP,)
+    assert server.ask(f"{NAME}.", "AAAA") == Answer(rcode="NOERROR", addresses=())
+    assert server.ask("other.example.com.").addresses == (OUTSIDE,)
+    assert exact in plan.after
+
+    back = plan_rewrite(text=plan.after, name=NAME, target=None, present=False, port=server.port)
+    assert back.after == text
+    server.corefile.write_text(back.after)
+    server.until(f"{NAME}.", (OUTSIDE,))
