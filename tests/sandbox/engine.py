@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import yaml
 
-from . import lan, network, nodes, pki, workloads
+from . import hints, lan, network, nodes, pki, workloads
 from .cluster import Cluster, merge
 from .loadbalancer import LoadBalancer
 from .model import CLUSTERS, STAGES
@@ -24,7 +24,9 @@ from .process import Failed, Supervisor
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from .api import Json
     from .paths import Paths
 
 __all__ = ["main"]
@@ -91,21 +93,24 @@ class Engine:
             for cluster in self.clusters:
                 cluster.prepare()
             configs = [yaml.safe_load(cluster.kubeconfig.read_text()) for cluster in self.clusters]
-            self.paths.kubeconfig.touch(mode=0o600)
-            self.paths.kubeconfig.write_text(yaml.safe_dump(merge(configs)))
+            _write_secret(self.paths.kubeconfig, merge(configs))
             lan.start(self.paths, self.supervisor)
         self.each("control plane", Cluster.start_control_plane)
         for cluster in self.clusters:
             LoadBalancer(cluster.model, cluster.api).start()
 
     def _nodes(self) -> None:
-        with self.step("machine configurations"):
-            for cluster in self.clusters:  # one after the other: they write into one talosconfig
-                nodes.generate(cluster)
+        self.each("machine configurations", nodes.generate)
+        _write_secret(self.paths.talosconfig, nodes.talosconfig(self.clusters))
         self.each("nodes", nodes.start)
 
     def _workloads(self) -> None:
         self.each("workloads", workloads.seed)
+
+
+def _write_secret(path: Path, document: Json) -> None:
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(document))
 
 
 def main() -> int:
@@ -115,7 +120,7 @@ def main() -> int:
     try:
         engine.bring_up(parser.parse_args().until)
     except Failed as exc:
-        engine.note(error=str(exc))
+        engine.note(error="\n".join([str(exc), *hints.hints(engine.paths.logs)]))
         return 1
     except Exception:
         engine.note(error=f"the sandbox itself failed:\n{traceback.format_exc()}")

@@ -8,29 +8,39 @@ from pathlib import Path
 
 import yaml
 
-from . import kubelet
+from . import kubelet, lan
 from .cluster import kubeconfig
 from .model import DOMAIN, KUBERNETES, TALOS
 from .paths import BIN
 from .process import Part, run
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .api import Json
     from .cluster import Cluster
     from .model import ClusterModel, NodeModel
     from .paths import Paths
 
-__all__ = ["generate", "generate_command", "start", "talos_command"]
+__all__ = ["generate", "generate_command", "start", "talos_command", "talosconfig"]
 
 IMAGES = Path(__file__).with_name("images.yaml")
 SOCKETS = Path("/run/splithorizon")  # paths of sockets must be short; /run is the sandbox's own
+TALOSCONFIG = "talosconfig"
 RUNTIME_SECONDS = 30
 READY_SECONDS = 60
 
 
 def generate(cluster: Cluster) -> None:
-    """Machine configurations of all nodes, and the cluster's contexts in the talosconfig that all clusters share."""
-    run(generate_command(cluster.model, cluster.folder / "talos", cluster.paths.talosconfig))
-    cluster.paths.talosconfig.chmod(0o600)
+    """Machine configurations of all nodes, and the cluster's own talosconfig."""
+    run(generate_command(cluster.model, _generated(cluster)))
+
+
+def talosconfig(clusters: Iterable[Cluster]) -> Json:
+    """One talosconfig with the contexts of all clusters; the first one's is current."""
+    configs = [yaml.safe_load((_generated(cluster) / TALOSCONFIG).read_text()) for cluster in clusters]
+    contexts = {name: context for config in configs for name, context in config["contexts"].items()}
+    return {"context": configs[0]["context"], "contexts": contexts}
 
 
 def start(cluster: Cluster) -> None:
@@ -41,7 +51,7 @@ def start(cluster: Cluster) -> None:
     nodes = [_node(cluster.model, model, cluster.paths) for model in cluster.model.nodes]
     for node in nodes:
         _write_files(cluster, common, node)
-        talos = talos_command(cluster.model, node, cluster.folder / "talos")
+        talos = talos_command(cluster.model, node, _generated(cluster))
         _start(cluster, node, "talos", talos)
         _start(cluster, node, "runtime", kubelet.pod_runtime_command(node, bin_dir=BIN, images=IMAGES))
     for node in nodes:
@@ -50,7 +60,7 @@ def start(cluster: Cluster) -> None:
     cluster.wait("all nodes ready", lambda: _all_ready(cluster), timeout=READY_SECONDS)
 
 
-def generate_command(model: ClusterModel, out: Path, talosconfig: Path) -> list[str]:
+def generate_command(model: ClusterModel, out: Path) -> list[str]:
     nodes = [
         f"--node={node.name}={node.address},{'controlplane' if node.control_plane else 'worker'}"
         for node in model.nodes
@@ -61,7 +71,7 @@ def generate_command(model: ClusterModel, out: Path, talosconfig: Path) -> list[
         f"--out={out}",
         f"--cluster={model.name}",
         f"--endpoint={model.api_url}",
-        f"--talosconfig={talosconfig}",
+        f"--talosconfig={out / TALOSCONFIG}",
         f"--context={model.name}",
         f"--talos-version={TALOS}",
         f"--kubernetes-version={KUBERNETES.removeprefix('v')}",
@@ -102,6 +112,10 @@ def _node(cluster: ClusterModel, model: NodeModel, paths: Paths) -> kubelet.Node
     )
 
 
+def _generated(cluster: Cluster) -> Path:
+    return cluster.folder / "talos"
+
+
 def _start(cluster: Cluster, node: kubelet.Node, program: str, argv: list[str]) -> None:
     cluster.supervisor.start(Part(f"{node.name}-{program}", tuple(argv), network=cluster.name))
 
@@ -117,6 +131,7 @@ def _write_files(cluster: Cluster, common: kubelet.Kubelet, node: kubelet.Node) 
         cluster.name, cluster.model.api_url, ca=cluster.pki / "ca.crt", certificate=certificate, key=key
     )
     texts = kubelet.files(common, node, kubeconfig=yaml.safe_dump(access), certificate=pair.certificate, key=pair.key)
+    texts["/etc/resolv.conf"] = lan.resolver(cluster.model)
     for name, text in texts.items():
         path = node.root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
