@@ -133,13 +133,16 @@ class MachineConfig:
         """What ``machine.registries`` and ``machine.network.extraHostEntries`` hold."""
         machine = _mapping(self.main.get("machine"))
         registries = _mapping(machine.get("registries"))
-        config = _mapping(registries.get("config"))
+        mirrors = {str(key): _mapping(value) for key, value in _mapping(registries.get("mirrors")).items()}
+        config = {str(key): _mapping(value) for key, value in _mapping(registries.get("config")).items()}
         entries = _mapping(machine.get("network")).get("extraHostEntries") or []
         return Settings(
-            mirrors={key: _read_v1alpha1_mirror(_mapping(v)) for key, v in _mapping(registries.get("mirrors")).items()},
-            auth={key: _read_auth(v["auth"]) for key, v in config.items() if _mapping(v).get("auth") is not None},
-            tls={key: _read_v1alpha1_tls(v["tls"]) for key, v in config.items() if _mapping(v).get("tls") is not None},
-            hosts=tuple((str(e.get("ip", "")), tuple(e.get("aliases") or ())) for e in map(_mapping, entries)),
+            mirrors={key: _read_v1alpha1_mirror(value) for key, value in mirrors.items()},
+            auth={key: _read_auth(value["auth"]) for key, value in config.items() if value.get("auth") is not None},
+            tls={
+                key: _read_v1alpha1_tls(value["tls"]) for key, value in config.items() if value.get("tls") is not None
+            },
+            hosts=tuple((str(e.get("ip", "")), _texts(e.get("aliases"))) for e in map(_mapping, entries)),
         )
 
     @cached_property
@@ -149,7 +152,7 @@ class MachineConfig:
             mirrors={name: _read_mirror(data) for name, data in self._of("RegistryMirrorConfig")},
             auth={name: _read_auth(data) for name, data in self._of("RegistryAuthConfig")},
             tls={name: _read_tls(data) for name, data in self._of("RegistryTLSConfig")},
-            hosts=tuple((name, tuple(data.get("hostnames") or ())) for name, data in self._of(HOST_KIND)),
+            hosts=tuple((name, _texts(data.get("hostnames"))) for name, data in self._of(HOST_KIND)),
         )
 
     @cached_property
@@ -213,6 +216,10 @@ def _mapping(value: t.Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
+def _texts(value: t.Any) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+
+
 def _flag(value: t.Any) -> bool:
     return str(value).lower() in {"true", "yes", "on", "y"}
 
@@ -230,7 +237,7 @@ def _read_mirror(data: Json) -> Mirror:
 def _read_v1alpha1_mirror(data: Json) -> Mirror:
     override = _flag(data.get("overridePath"))
     return Mirror(
-        endpoints=tuple(Endpoint(url=str(url), override_path=override) for url in data.get("endpoints") or ()),
+        endpoints=tuple(Endpoint(url=url, override_path=override) for url in _texts(data.get("endpoints"))),
         skip_fallback=_flag(data.get("skipFallback")),
     )
 

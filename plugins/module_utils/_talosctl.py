@@ -46,7 +46,7 @@ TALOS_SPEC: Json = {
     "talos_timeout": {"type": "int", "default": 30},
 }
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 AT_ONCE = 8
 
 

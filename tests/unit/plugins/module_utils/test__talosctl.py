@@ -352,7 +352,7 @@ def test_recorded_errors(name, error, said):
             "the node refused the configuration",
         ),
         (
-            "rpc error: code = Unavailable desc = authentication handshake failed: tls: failed to verify: x509: expired",
+            "rpc error: code = Unavailable desc = authentication handshake failed: tls: x509: expired",
             _errors.NotPermitted,
             "do not trust each other",
         ),
