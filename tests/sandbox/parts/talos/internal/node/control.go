@@ -19,12 +19,14 @@ import (
 
 // A node can be told to fail by a file control.json in its state directory, read anew on each request:
 //
-//	{"before-apply": {"action": "refuse", "code": "Unavailable", "message": "told to refuse", "times": 1}}
+//	{"before-apply": {"action": "refuse", "code": "UNAVAILABLE", "message": "not now", "times": 1}}
 //
 // Points: before-apply, after-persist (stored, not yet active; not in a try), after-apply (active, not yet answered),
-// before-read (files, directories and resources), pull. Actions: refuse (a gRPC error; code and message are optional),
-// hang (until the client gives up) and die (the process exits with 70). times counts down in the file and removes the
-// entry at the end; without it the point fails until the file is taken away.
+// before-read (files, directories and resources), pull.
+//
+// Actions: refuse (a gRPC error; code, by gRPC's canonical name, and message are optional), hang (until the client gives
+// up), die (the process exits with 70). times counts down in the file and removes the entry at the end; without it the
+// point fails until the file is taken away.
 const (
 	beforeApply  = "before-apply"
 	afterPersist = "after-persist"

@@ -25,6 +25,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -70,6 +72,34 @@ func (m *machined) Reboot(context.Context, *machine.RebootRequest) (*machine.Reb
 	time.AfterFunc(rebootGrace, m.requestReboot)
 
 	return &machine.RebootResponse{Messages: []*machine.Reboot{{ActorId: uuid.NewString()}}}, nil
+}
+
+// Events implements machine.MachineService, as far as `talosctl reboot --wait` follows it: a greeting; for who asks for
+// past events, that the machine is up; then nothing until the node goes down.
+func (m *machined) Events(in *machine.EventsRequest, stream grpc.ServerStreamingServer[machine.Event]) error {
+	events := []proto.Message{&emptypb.Empty{}}
+	if in.GetTailEvents() != 0 {
+		events = append(events, &machine.MachineStatusEvent{
+			Stage: machine.MachineStatusEvent_RUNNING, Status: &machine.MachineStatusEvent_MachineStatus{Ready: true},
+		})
+	}
+
+	for _, event := range events {
+		data, err := anypb.New(event)
+		if err != nil {
+			return err
+		}
+
+		data.TypeUrl = "talos/runtime/" + string(event.ProtoReflect().Descriptor().FullName())
+
+		if err := stream.Send(&machine.Event{Data: data, Id: uuid.NewString()}); err != nil {
+			return err
+		}
+	}
+
+	<-stream.Context().Done()
+
+	return stream.Context().Err()
 }
 
 // ofNode makes an error about a file speak of the path that the node knows it by.

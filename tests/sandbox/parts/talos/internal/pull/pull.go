@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
@@ -86,9 +87,15 @@ func (n Node) AsTalos(ctx context.Context, registries func() cri.Registries, nam
 	return image, err
 }
 
-// CRI is a container runtime since its start: it holds the credentials that cri.toml had then.
+// CRI is containerd as the kubelet sees it: it holds the credentials that cri.toml had when it started last.
+//
+// The node server says when it starts (at a boot; from Talos 1.14 on, also when cri.toml changes) by a new stamp in the
+// file cri-start of the state directory.
 type CRI struct {
-	node  Node
+	node Node
+
+	mu    sync.Mutex
+	stamp string
 	auths map[string]Auth
 }
 
@@ -107,6 +114,10 @@ func (c *CRI) Pull(ctx context.Context, ref string, auth *Auth) (Image, error) {
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
 		return Image{}, fmt.Errorf("failed to parse image reference %q: %w", ref, err)
+	}
+
+	if err := c.restartIfTold(); err != nil {
+		return Image{}, err
 	}
 
 	hosts, cleanup, err := c.node.criHosts(ctx, c.credentials(auth))

@@ -179,6 +179,34 @@ func (a Auth) credentials(host string) (username, secret string, err error) {
 
 // StartCRI reads the credentials of cri.toml as containerd does at its start. No file means none.
 func (n Node) StartCRI() (*CRI, error) {
+	c := &CRI{node: n, stamp: "never started"}
+
+	return c, c.restartIfTold()
+}
+
+// restartIfTold reads cri.toml again if containerd has been started anew.
+func (c *CRI) restartIfTold() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+
+	stamp, err := os.ReadFile(filepath.Join(c.node.State, "cri-start"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+
+	if string(stamp) == c.stamp {
+		return nil
+	}
+
+	auths, err := c.node.criAuths()
+	if err == nil {
+		c.stamp, c.auths = string(stamp), auths
+	}
+
+	return err
+}
+
+func (n Node) criAuths() (map[string]Auth, error) {
 	content, err := os.ReadFile(filepath.Join(n.Root, constants.EtcCRIConfdPath, "cri.toml"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -197,24 +225,28 @@ func (n Node) StartCRI() (*CRI, error) {
 		return nil, fmt.Errorf("cri.toml: %w", err)
 	}
 
-	cri := &CRI{node: n, auths: map[string]Auth{}}
+	auths := map[string]Auth{}
 
 	for host, entry := range file.Plugins["io.containerd.cri.v1.images"].Registry.Configs {
 		if entry.Auth != nil {
-			cri.auths[host] = *entry.Auth
+			auths[host] = *entry.Auth
 		}
 	}
 
-	return cri, nil
+	return auths, nil
 }
 
 func (c *CRI) credentials(request *Auth) func(string) (string, string, error) {
+	c.mu.Lock()
+	auths := c.auths // replaced as a whole, never changed
+	c.mu.Unlock()
+
 	return func(host string) (string, string, error) {
 		if request != nil {
 			return request.credentials(host)
 		}
 
-		if auth, ok := c.auths[host]; ok {
+		if auth, ok := auths[host]; ok {
 			return auth.credentials(host)
 		}
 
@@ -250,7 +282,7 @@ func (n Node) relocatedHosts() (string, error) {
 
 	from := filepath.Join(n.Root, hosts)
 
-	dir, err := os.MkdirTemp("", "hosts-")
+	dir, err := os.MkdirTemp(n.State, ".hosts-")
 	if err != nil {
 		return "", err
 	}
