@@ -151,17 +151,16 @@ class Cluster:
 
         dry_run = [("dryRun", "All")] if write and self.dry_run else []
         try:
-            answer = self._client.client.call_api(
+            answer = self._client.request(
+                method,
                 path,
-                method.upper(),
-                {},
-                [*query, *dry_run],
-                {"Accept": accept, "Content-Type": content_type},
                 body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
+                query_params=[*query, *dry_run],
+                header_params={"Accept": accept},
+                content_type=content_type,
+                serialize=False,
                 _request_timeout=CALL_SECONDS,
-            )[0]
+            )
         except ApiException as error:
             if error.status == 404 and missing_ok:  # noqa: PLR2004
                 return None
