@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module does to a cluster and returns, in check mode and for real; the cluster is a table."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.splithorizon.registry.plugins.module_utils import _coredns
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import Replica
+from ansible_collections.splithorizon.registry.plugins.modules import coredns_rewrite
+
+NAME, TARGET = "harbor.example.com", "envoy.gateway.svc.cluster.local"
+BEFORE = ".:53 {\n    kubernetes cluster.local\n    reload\n}\n"
+RULE = f"rewrite stop name exact {NAME} {TARGET}"
+AFTER = BEFORE.replace("    reload", f"    {RULE}\n    reload")
+ARGS = {"name": NAME, "target": TARGET, "wait_timeout": 0}
+Json = dict[str, t.Any]
+
+
+class FakeCluster:
+    """One ConfigMap and one pod. A dry run answers as the server does and keeps nothing."""
+
+    text = BEFORE
+    labels: t.ClassVar[dict[str, str]] = {}
+    metrics: t.ClassVar[list[str]] = []
+    writes: t.ClassVar[list[tuple[str, bool]]] = []
+
+    def __init__(self, auth: Json, *, dry_run: bool = False) -> None:
+        self.dry_run = dry_run
+
+    def get(self, api: str, kind: str, namespace: str, name: str) -> Json:
+        metadata = {"resourceVersion": "1", "labels": self.labels}
+        return {"metadata": metadata, "data": {"Corefile": FakeCluster.text}}
+
+    def merge(self, api: str, kind: str, namespace: str, name: str, body: Json) -> Json:
+        text = body["data"]["Corefile"]
+        self.writes.append((text, self.dry_run))
+        if not self.dry_run:
+            FakeCluster.text = text
+        return {"metadata": {"resourceVersion": "2", "labels": self.labels}}
+
+    def list(self, api: str, kind: str, namespace: str, *, selector: str) -> t.Sequence[Json]:
+        return [{"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}]
+
+    def pod_text(self, *where: object) -> str | None:
+        return self.metrics.pop(0) if self.metrics else None
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> t.Callable[..., Json]:
+    """Run the module with these arguments; what it printed."""
+    answer = Replica(pod="a", node="n", bare=("10.96.0.9",), target=("10.96.0.9",))
+    monkeypatch.setattr(coredns_rewrite, "Cluster", FakeCluster)
+    monkeypatch.setattr(_coredns.CoreDns, "ask", lambda self, **question: [answer])
+    monkeypatch.setattr(FakeCluster, "text", BEFORE)
+    for name, value in (("labels", {}), ("metrics", []), ("writes", [])):
+        monkeypatch.setattr(FakeCluster, name, value)
+
+    def run_module(check: bool = False, **args: t.Any) -> Json:
+        warnings: list[str] = []
+        monkeypatch.setattr(AnsibleModule, "warn", lambda self, text: warnings.append(text))
+        flags = {"_ansible_check_mode": check, "_ansible_diff": True}
+        with patch_module_args({**args, **flags}), pytest.raises(SystemExit):
+            coredns_rewrite.main()
+        return {**json.loads(capsys.readouterr().out), "warned": warnings}
+
+    return run_module
+
+
+def test_check_mode_says_what_the_run_does(run: t.Callable[..., Json]) -> None:
+    predicted = run(check=True, **ARGS)
+    assert FakeCluster.writes == [(AFTER, True)]
+    done = run(**ARGS)
+    assert FakeCluster.text == AFTER
+    assert predicted["changed"] is done["changed"] is True
+    assert predicted["diff"] == done["diff"]
+    assert predicted["diff"][0]["before"] == BEFORE
+    assert predicted["diff"][0]["after"] == AFTER
+    assert "replicas" not in predicted
+    assert done["replicas"] == [{"pod": "a", "node": "n", "bare": ["10.96.0.9"], "expanded": []}]
+    shown = {key: done[key] for key in ("zone", "rules", "autopath", "cluster_domain", "corefile_key", "managed_by")}
+    assert shown == {
+        "zone": ".",
+        "rules": [RULE],
+        "autopath": False,
+        "cluster_domain": "cluster.local",
+        "corefile_key": "Corefile",
+        "managed_by": "",
+    }
+
+
+def test_second_run_writes_and_waits_for_nothing(run: t.Callable[..., Json]) -> None:
+    FakeCluster.text = AFTER
+    done = run(**ARGS)
+    assert done["changed"] is False
+    assert done["diff"] == []
+    assert done["rules"] == [RULE]
+    assert "replicas" not in done
+    assert FakeCluster.writes == []
+
+
+def test_absent_gives_the_corefile_back(run: t.Callable[..., Json]) -> None:
+    FakeCluster.text = AFTER
+    done = run(name=NAME, state="absent", wait=False)
+    assert done["changed"] is True
+    assert done["rules"] == []
+    assert FakeCluster.text == BEFORE
+
+
+def test_corefile_that_coredns_does_not_take_is_put_back(run: t.Callable[..., Json]) -> None:
+    FakeCluster.metrics.extend(["coredns_reload_failed_total 0\n", "coredns_reload_failed_total 1\n"])
+    failed = run(**ARGS)
+    assert failed["failed"] is True
+    assert "The old Corefile is back in place" in failed["msg"]
+    assert failed["where"] == "pod a"
+    assert [text for text, _dry_run in FakeCluster.writes] == [AFTER, BEFORE]
+    assert FakeCluster.text == BEFORE
+
+
+def test_contradiction_changes_nothing(run: t.Callable[..., Json]) -> None:
+    FakeCluster.text = BEFORE.replace("reload", f"rewrite name {NAME} a.b.svc.cluster.local")
+    failed = run(**ARGS)
+    assert failed["where"] == "ConfigMap kube-system/coredns, key Corefile, line 3"
+    assert FakeCluster.writes == []
+
+
+def test_owner_and_imports_are_warned_of(run: t.Callable[..., Json]) -> None:
+    FakeCluster.labels["app.kubernetes.io/managed-by"] = "Helm"
+    FakeCluster.text = BEFORE.replace("reload", "import custom/*.override")
+    done = run(**ARGS, wait=False)
+    assert done["managed_by"] == "Helm"
+    note, owner = done["warned"]
+    assert "line 3: rules of files imported there" in note
+    assert "managed by Helm" in owner
+    assert len(run(**ARGS, wait=False)["warned"]) == 1
+
+
+@pytest.mark.parametrize("args", [{"name": NAME}, {**ARGS, "name": "10.0.0.1"}, {**ARGS, "target": "10.0.0.1"}])
+def test_bad_input_is_one_error(run: t.Callable[..., Json], args: Json) -> None:
+    assert run(**args)["failed"] is True
+    assert FakeCluster.writes == []
