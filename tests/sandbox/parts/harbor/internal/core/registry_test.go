@@ -161,21 +161,21 @@ func TestWhatATokenOpens(t *testing.T) {
 	server := newServer(t, nil)
 	setup := newClient(t, server)
 	setup.authorization = "Basic " + basicAuth("admin", "Harbor12345")
-	for _, repository := range []string{"apps/web", "open/web"} {
+	for _, repository := range []string{"apps/token", "open/token"} {
 		setup.push(repository, "1", []byte(repository))
 	}
 	for _, c := range []struct {
 		name, password, repository string
 		status                     int
 	}{
-		{"robot$cluster-pull", "pull-secret", "apps/web", 200},
-		{"robot$cluster-pull", "wrong", "apps/web", 401},
-		{"robot$cluster-pull", "wrong", "open/web", 200},
-		{"robot$nobody", "x", "apps/web", 401},
-		{"", "", "apps/web", 401},
-		{"", "", "open/web", 200},
-		{"robot$ci", "push-secret", "apps/web", 401},
-		{"admin", "Harbor12345", "apps/web", 200},
+		{"robot$cluster-pull", "pull-secret", "apps/token", 200},
+		{"robot$cluster-pull", "wrong", "apps/token", 401},
+		{"robot$cluster-pull", "wrong", "open/token", 200},
+		{"robot$nobody", "x", "apps/token", 401},
+		{"", "", "apps/token", 401},
+		{"", "", "open/token", 200},
+		{"robot$ci", "push-secret", "apps/token", 401},
+		{"admin", "Harbor12345", "apps/token", 200},
 	} {
 		client := newClient(t, server)
 		client.login(c.name, c.password, "repository:"+c.repository+":pull")

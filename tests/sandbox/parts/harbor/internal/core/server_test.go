@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,7 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd"
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+	"github.com/sirupsen/logrus"
 	"golang.org/x/crypto/bcrypt"
 
 	"splithorizon.example/sandbox/harbor/internal/jobservice"
@@ -69,6 +71,7 @@ var folder string // of all tests: the registry's storage, its users, core's key
 
 func TestMain(m *testing.M) {
 	slog.SetLogLoggerLevel(slog.LevelError)
+	logrus.SetOutput(io.Discard) // the distribution's, until its configuration counts
 	var err error
 	if folder, err = os.MkdirTemp("", "harbor-core"); err != nil {
 		panic(err)
