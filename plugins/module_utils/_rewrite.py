@@ -147,6 +147,7 @@ class _Planner:
         ours = [
             (directive, rule)
             for block in self._corefile.blocks
+            if self._may_be_asked(block)
             for directive in block.named("rewrite")
             for rule in [read_rule(directive)]
             if isinstance(rule, Rule) and _is_for(rule, name) and (target is None or rule.target == fqdn(target))
@@ -237,6 +238,13 @@ class _Planner:
 
     def _zones(self, block: ServerBlock) -> list[str]:
         return [zone for key in block.keys if (zone := self._zone(key, block)) is not None]
+
+    def _may_be_asked(self, block: ServerBlock) -> bool:
+        """Whether pods may reach this block, as far as its addresses tell."""
+        try:
+            return bool(self._zones(block))
+        except (BadInput, Conflict):
+            return True
 
     def _domain(self, block: ServerBlock, target: str) -> str:
         """The cluster's domain, from the kubernetes plugin that has to answer for the target in ``block``."""

@@ -139,6 +139,11 @@ def test_take_out_needs_no_server_block_that_would_do() -> None:
     assert plan.zone == ""
 
 
+def test_take_out_leaves_servers_that_pods_do_not_ask() -> None:
+    text = f"tls://.:853 {{\n  {RULE}\n}}\n.:5353 {{\n  {RULE}\n}}\n"
+    assert not take_out(text).changes
+
+
 def test_take_out_leaves_rules_of_more_names() -> None:
     rules = ["suffix .example.com .a.svc.cluster.local", "a.example.com b.example.com"]
     text = ".:53 {\n" + "".join(f"  rewrite name {rule}\n" for rule in rules) + "}\n"
