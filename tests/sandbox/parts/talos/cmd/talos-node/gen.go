@@ -69,8 +69,9 @@ type cluster struct {
 	patches                                   listFlag[string]
 }
 
-// gen writes to the directory --out: NAME.yaml for every node, members.json, os-ca.crt, os-ca.key and secrets.yaml, and
-// puts the contexts CONTEXT (os:admin) and CONTEXT-reader (os:reader) into the talosconfig file, beside those of others.
+// gen writes to the directory --out: NAME.yaml for every node, members.json, os-ca.crt and os-ca.key, of a cluster with
+// new secrets each time, and puts the contexts CONTEXT (os:admin) and CONTEXT-reader (os:reader) into the talosconfig
+// file, beside those of others.
 func gen(args []string) error {
 	c := &cluster{nodes: listFlag[nodeSpec]{parse: parseNode}, patches: listFlag[string]{parse: readPatch}}
 

@@ -29,7 +29,7 @@ type boot struct {
 	timerMu sync.Mutex
 	timer   *time.Timer // of a pending try
 
-	files sync.Mutex // one writer of the node's files
+	changes sync.Mutex // one change of configuration and files at a time
 }
 
 func (n *Node) boot() (*boot, error) {
@@ -138,6 +138,9 @@ func (b *boot) persist(cfg config.Provider) error {
 		return err
 	}
 
+	b.changes.Lock()
+	defer b.changes.Unlock()
+
 	if err := writeAtomically(b.configFile(), text, 0o600); err != nil {
 		return err
 	}
@@ -147,6 +150,9 @@ func (b *boot) persist(cfg config.Provider) error {
 
 // activate puts cfg in force.
 func (b *boot) activate(cfg config.Provider) error {
+	b.changes.Lock()
+	defer b.changes.Unlock()
+
 	if err := b.setConfig(configres.ActiveID, cfg); err != nil {
 		return err
 	}

@@ -52,9 +52,6 @@ const basePart = `version = 3
 // reconcile brings the node's files in line with cfg. As in Talos, a part that fails is logged and leaves its files as
 // they were; the request that set the configuration has succeeded all the same.
 func (b *boot) reconcile(cfg config.Provider) {
-	b.files.Lock()
-	defer b.files.Unlock()
-
 	for name, step := range map[string]func(config.Provider) error{
 		"network.EtcFileController":          b.writeEtcHosts,
 		"files.CRIRegistryConfigController":  b.writeRegistries,

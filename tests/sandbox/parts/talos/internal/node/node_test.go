@@ -361,6 +361,25 @@ func TestChangeThatNeedsARebootIsMadeByOne(t *testing.T) {
 	equal(t, string(text), "version = 3")
 }
 
+func TestSeveralAtTheSameTime(t *testing.T) {
+	_, _, node := one(t)
+	failures := make(chan error)
+
+	text, err := node.config(configres.ActiveID).Bytes()
+	must(t, err)
+
+	for range 5 {
+		go func() {
+			_, err := node.ApplyConfiguration(t.Context(), &machine.ApplyConfigurationRequest{Data: text, Mode: modeNoReboot})
+			failures <- err
+		}()
+	}
+
+	for range 5 {
+		must(t, <-failures)
+	}
+}
+
 func TestForeignDirectoriesGoOnlyWhenRegistriesChange(t *testing.T) {
 	_, options, node := one(t)
 	foreign := filepath.Join(options.Root, "/etc/cri/conf.d/hosts/_backup")
