@@ -297,11 +297,11 @@ def compare(replicas: Iterable[Replica], *, with_target: bool) -> tuple[list[str
         elif not expected:
             problems.append(f"{each.pod}: no address for the {'target' if with_target else 'name'}")
         elif with_target and each.target != expected:
-            problems.append(f"{each.pod}: the target is {_list(each.target)}, not {_list(expected)} as elsewhere")
+            problems.append(f"{each.pod}: {_list(each.target)} for the target, not {_list(expected)} as elsewhere")
         elif each.bare != expected:
-            problems.append(f"{each.pod}: the name is {_list(each.bare)}, not {_list(expected)}")
+            problems.append(f"{each.pod}: {_list(each.bare)} for the name, not {_list(expected)}")
         elif each.expanded not in ((), expected):
-            problems.append(f"{each.pod}: the expanded name is {_list(each.expanded)}, not {_list(expected)}")
+            problems.append(f"{each.pod}: {_list(each.expanded)} for the expanded name, not {_list(expected)}")
     return list(expected), problems
 
 

@@ -49,10 +49,10 @@ def test_mismatch_is_reported_or_fails(probe: t.Callable[..., tuple[Json, Json]]
     result, asked = probe(GOOD, BAD, target="a.b.svc.cluster.local", cluster_domain="other.local")
     assert asked["domain"] == "other.local"
     assert result["ok"] is False
-    assert result["problems"] == ["b: the name is 203.0.113.7, not 10.96.0.9"]
+    assert result["problems"] == ["b: 203.0.113.7 for the name, not 10.96.0.9"]
     failed, _asked = probe(GOOD, BAD, target="a.b.svc.cluster.local", fail_on_mismatch=True)
     assert failed["failed"] is True
-    assert "b: the name is 203.0.113.7" in failed["msg"]
+    assert "b: 203.0.113.7 for the name" in failed["msg"]
 
 
 def test_without_target_all_must_agree(probe: t.Callable[..., tuple[Json, Json]]) -> None:
