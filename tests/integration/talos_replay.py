@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays captured talosctl commands to a talos-node of our own, in a network namespace where the captured addresses exist.
+"""Plays captured talosctl commands to our own talos-node, in a network namespace with the captured addresses.
 
 Run as ``unshare -n python talos_replay.py BIN CAPTURES FOLDER`` (``unshare -rn`` without root): writes
 ``FOLDER/recorded.json`` and ``FOLDER/ground-truth.json``, one answer per captured case, in the captures' own shape.
@@ -94,7 +94,7 @@ class Registry(http.server.BaseHTTPRequestHandler):
         media = "vnd.oci.image.manifest.v1+json" if kind == "manifests" else "octet-stream"
         self._answer(200, body, {"Content-Type": f"application/{media}", "Docker-Content-Digest": _digest(body)})
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_GET
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
