@@ -100,17 +100,27 @@ class HarborCore:
             if wait:
                 self._cluster.wait_rolled_out("Deployment", self._namespace, name, seconds=self._left())
 
-    def put_back(self, plan: Plan, error: RegistryError) -> NotReady:
-        """Write the old values again and restart; the error to raise says what came of it."""
+    def put_back(self, plan: Plan, error: RegistryError, *, ill: Sequence[str]) -> NotReady:
+        """Write the old values again and restart; the error to raise says what came of it.
+
+        ``ill`` is what was unhealthy before the change.
+        """
         self._end = time.monotonic() + self._seconds
         try:
             self._unwrite(plan, plan.before)
             self.restart((self.core, self.jobservice), wait=True)
-            self.wait_healthy()
-            came = "The old values are back, and Harbor is healthy with them"
+            if ill:
+                came = f"The old values are back. Harbor was not healthy before the change either: {'; '.join(ill)}"
+            else:
+                self.wait_healthy()
+                came = "The old values are back, and Harbor is healthy with them"
         except RegistryError as second:
             came = f"Putting the old values back did not succeed either ({second.problem}): look at its pods now"
         return NotReady(f"{error.problem}", where=error.where or f"Harbor {self._namespace}/{self.core}", cure=came)
+
+    def ill(self) -> list[str]:
+        """What is unhealthy now, one line a component."""
+        return unhealthy(self._health())
 
     def wait_healthy(self) -> Json:
         """Wait until every component says healthy; the health as Harbor tells it."""
@@ -168,7 +178,7 @@ class HarborCore:
         return self._cluster.list("v1", "Pod", self._namespace, selector=selector)
 
     def _left(self) -> float:
-        return max(self._end - time.monotonic(), 1.0)
+        return max(round(self._end - time.monotonic(), 1), 0.1)
 
 
 def _core_container(pod_spec: Json) -> Json:

@@ -209,6 +209,7 @@ def _send(
     expected: dict[str, str],
 ) -> dict[str, t.Any]:
     wait = module.params["wait"] and not module.check_mode
+    ill = harbor.ill() if wait and planned.changed else []
     harbor.write(planned, found)
     try:
         harbor.restart(restarted, wait=wait)
@@ -221,7 +222,7 @@ def _send(
         return {"health": health, "realm_read": _proven(harbor.challenges(list(expected)), expected)}
     except RegistryError as error:
         if planned.changed and not module.check_mode:
-            raise harbor.put_back(planned, error) from error
+            raise harbor.put_back(planned, error, ill=ill) from error
         raise
 
 

@@ -110,7 +110,7 @@ def test_the_old_values_come_back_and_the_error_says_so():
     found = harbor.read()
     plan = planned(found)
     harbor.write(plan, found)
-    error = harbor.put_back(plan, NotReady("waited 5 s for core"))
+    error = harbor.put_back(plan, NotReady("waited 5 s for core"), ill=[])
     assert values(fake, "harbor-core") == {"EXT_ENDPOINT": OLD, "CORE_URL": PATCHED, "LOG_LEVEL": "info"}
     assert values(fake, "harbor-jobservice-env") == {"CORE_URL": PATCHED}
     assert [name for kind, name, _body in fake.writes if kind == "Deployment"] == ["harbor-core", "harbor-jobservice"]
@@ -120,9 +120,17 @@ def test_the_old_values_come_back_and_the_error_says_so():
 def test_a_way_back_that_fails_is_told_too():
     fake = cluster(health=[ILL])
     harbor = harbor_on(fake, seconds=0.05)
-    error = harbor.put_back(planned(harbor.read()), NotReady("waited"))
+    error = harbor.put_back(planned(harbor.read()), NotReady("waited"), ill=[])
     assert "did not succeed either" in error.cure
     assert "jobservice: refused" in error.cure
+
+
+def test_what_was_ill_before_is_not_waited_for_and_told():
+    fake = cluster(health=[ILL])
+    harbor = harbor_on(fake)
+    assert harbor.ill() == ["jobservice: refused"]
+    error = harbor.put_back(planned(harbor.read()), NotReady("waited"), ill=harbor.ill())
+    assert error.cure.endswith("was not healthy before the change either: jobservice: refused")
 
 
 @pytest.mark.parametrize("name", ["harbor-core", "harbor-jobservice-env"])

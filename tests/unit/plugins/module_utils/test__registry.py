@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import json
-import re
 import tarfile
 from contextlib import contextmanager
-from urllib.parse import parse_qs, urlsplit
 
 import loopback
 import pytest
@@ -20,80 +16,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
     NotPermitted,
     NotReady,
 )
-
-ROBOT = ("robot$ci", "secret")
-REPOSITORY = "library/proof"
-
-
-class FakeHarbor:
-    """The registry API as Harbor answers it: a token for everybody, rights for the robot only; faults on demand."""
-
-    def __init__(self):
-        self.blobs, self.manifests, self.requests = {}, {}, []
-        self.realm = "http://harbor.example.com/service/token"
-        self.location = ""
-        self.deletes = True
-        self.token_status = 200
-
-    def __call__(self, handler):
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        parts = urlsplit(handler.path)
-        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        self.requests.append((handler.command, parts.path, dict(handler.headers)))
-        if parts.path.startswith("/service/token"):
-            return self._token(handler, query)
-        user, scope = self._user(handler)
-        if not user:
-            bearer = f'Bearer realm="{self.realm}",service="harbor-registry"'
-            header = bearer if "Authorization" not in handler.headers else 'Basic realm="harbor"'
-            return loopback.reply(handler, 401, _errors("unauthorized"), Www_Authenticate=header)
-        if parts.path == "/v2/":
-            return loopback.reply(handler)
-        return self._repository(handler, parts.path.removeprefix(f"/v2/{REPOSITORY}/"), query, scope, body)
-
-    def _token(self, handler, query):
-        if self.token_status != 200:
-            return loopback.reply(handler, self.token_status, _errors("no"), Location=self.realm + "/moved")
-        given = base64.b64decode(handler.headers.get("Authorization", "")[6:]).decode()
-        user = ROBOT[0] if given == ":".join(ROBOT) else ""
-        token = base64.b64encode(json.dumps([user, query.get("scope", "")]).encode()).decode()
-        loopback.reply(handler, 200, json.dumps({"token": token}).encode())
-        return None
-
-    def _user(self, handler):
-        found = re.match("Bearer (.+)", handler.headers.get("Authorization", ""))
-        return json.loads(base64.b64decode(found[1])) if found else ("", "")
-
-    def _repository(self, handler, path, query, scope, body):  # noqa: PLR0911
-        actions = scope.rpartition(":")[2].split(",") if scope.startswith(f"repository:{REPOSITORY}:") else []
-        needed = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}.get(handler.command, "push")
-        if needed not in actions:
-            return loopback.reply(handler, 401, _errors(f"may not {needed}"))
-        if path == "blobs/uploads/":
-            location = self.location or f"/v2/{REPOSITORY}/blobs/uploads/1?_state=x"
-            return loopback.reply(handler, 202, b"", Location=location)
-        if path == "blobs/uploads/1":
-            assert query["digest"] == _digest(body), "the blob is not what its digest says"
-            self.blobs[query["digest"]] = body
-            return loopback.reply(handler, 201, b"")
-        if handler.command == "PUT":
-            self.manifests[path.removeprefix("manifests/")] = body
-            return loopback.reply(handler, 201, b"")
-        if handler.command == "DELETE":
-            status = 202 if self.deletes else 405
-            return loopback.reply(handler, status, _errors("The operation is unsupported."))
-        tag = path.removeprefix("manifests/")
-        if tag not in self.manifests:
-            return loopback.reply(handler, 404, _errors("not found"))
-        return loopback.reply(handler, 200, self.manifests[tag], Docker_Content_Digest=_digest(self.manifests[tag]))
-
-
-def _errors(message):
-    return json.dumps({"errors": [{"code": "X", "message": message}]}).encode()
-
-
-def _digest(content):
-    return "sha256:" + hashlib.sha256(content).hexdigest()
+from fake_harbor import REPOSITORY, ROBOT, FakeHarbor, digest_of
 
 
 @pytest.fixture
@@ -199,11 +122,11 @@ def test_an_image_is_pushed_found_and_deleted(harbor):
         assert registry.find(REPOSITORY, "t1") is None
         registry.push(REPOSITORY, "t1", image)
         digest, manifest = registry.find(REPOSITORY, "t1")
+        assert digest == image.digest == digest_of(harbor.manifests["t1"])
         registry.delete(REPOSITORY, digest)
-    assert digest == image.digest == _digest(harbor.manifests["t1"])
+        assert registry.find(REPOSITORY, "t1") is None
     assert _registry.is_proof_image(manifest)
     assert {one["digest"] for one in [manifest["config"], *manifest["layers"]]} == set(harbor.blobs)
-    assert harbor.requests[-1][:2] == ("DELETE", f"/v2/{REPOSITORY}/manifests/{digest}")
 
 
 def test_a_fresh_image_is_a_tar_layer_that_its_config_names():
@@ -211,7 +134,7 @@ def test_a_fresh_image_is_a_tar_layer_that_its_config_names():
     manifest = json.loads(image.manifest)
     layer = image.blobs[manifest["layers"][0]["digest"]]
     config = json.loads(image.blobs[manifest["config"]["digest"]])
-    assert config["rootfs"]["diff_ids"] == [_digest(layer)]
+    assert config["rootfs"]["diff_ids"] == [digest_of(layer)]
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
         assert tar.extractfile("proof").read() == b"x" * 10
     assert _registry.fresh_image(size=10).digest != _registry.fresh_image(size=10).digest
