@@ -119,8 +119,11 @@ class Faults:
     def reseed(self) -> None:
         """The HTTP era, as the sandbox starts with it. What is as it was then is not touched, nor restarted."""
         self._reseed_objects()
-        moved = [self._reseed_node(node) for node in self.model.nodes]
-        if self._reseed_spegel() or any(moved):
+        moved = [node.address for node in self.model.nodes if self._reseed_node(node)]
+        if moved:
+            # Credentials: containerd may have started with others.
+            self._talosctl(",".join(moved), "reboot", f"--timeout={NODE_SECONDS}s")
+        if self._reseed_spegel() or moved:
             # Talos removes Spegel's files when it writes its own; they come back when its pods start.
             self._kubectl("-n", spegel.NAMESPACE, "rollout", "restart", "daemonset/spegel")
         self._rolled_out(spegel.NAMESPACE, "daemonset/spegel")
@@ -153,10 +156,10 @@ class Faults:
         """Whether the node was configured otherwise. A pending ``try`` differs from what is stored, and ends."""
         self._control(node).unlink(missing_ok=True)
         wanted = talos.config_at_start(self.inside.places, self.name, node).read_text()
-        listed = self._talosctl(node, "get", "mc", "-o", "json")
+        listed = self._talosctl(node.address, "get", "mc", "-o", "json")
         if all(resource["spec"] == wanted for resource in _documents(listed)):
             return False
-        self._talosctl(node, "apply-config", "--mode", "no-reboot", "-f", "/dev/stdin", stdin=wanted)
+        self._talosctl(node.address, "apply-config", "--mode", "no-reboot", "-f", "/dev/stdin", stdin=wanted)
         return True
 
     # Ways in
@@ -226,11 +229,11 @@ class Faults:
     def _kubectl(self, *words: str, seconds: float = 60, stdin: str | None = None) -> str:
         return self.inside.kubectl(self.name, *words, seconds=seconds, stdin=stdin)
 
-    def _talosctl(self, node: NodeModel, *words: str, stdin: str | None = None) -> str:
-        argv = ("talosctl", "--context", self.name, "-n", node.address, *words)
-        done = self.inside.run(*argv, seconds=NODE_SECONDS, stdin=stdin)
+    def _talosctl(self, nodes: str, *words: str, stdin: str | None = None) -> str:
+        argv = ("talosctl", "--context", self.name, "-n", nodes, *words)
+        done = self.inside.run(*argv, seconds=NODE_SECONDS + 5, stdin=stdin)
         if done.returncode:
-            raise Failed(f"talosctl {' '.join(words)} on {node.name}: {done.stderr.strip()}")
+            raise Failed(f"talosctl {' '.join(words)} on {nodes}: {done.stderr.strip()}")
         return done.stdout
 
     def _control(self, node: NodeModel) -> Path:

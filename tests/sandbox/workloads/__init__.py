@@ -19,12 +19,11 @@ __all__ = ["provide", "seed"]
 
 Step = tuple[str, "Callable[[Cluster], None]"]
 
-# Lines run side by side, steps of a line one after the other. Envoy asks CoreDNS where its controller is, and waits
-# longer each time it does not learn it: so both are there first. Spegel reads what Talos wrote when its pods start.
-FIRST: tuple[Step, ...] = (("CRDs", crds.install), ("CoreDNS", coredns.install))
+# Lines run side by side, the steps of a line one after the other.
 LINES: tuple[tuple[Step, ...], ...] = (
-    (("Envoy Gateway", gateway.controller), ("Gateway", gateway.publish)),
-    (("Harbor", harbor.install), ("images library/app", images.install)),
+    (("CRDs", crds.install), ("Envoy Gateway", gateway.controller), ("Gateway", gateway.publish)),
+    (("CoreDNS", coredns.install), ("Harbor", harbor.install), ("images library/app", images.install)),
+    # Spegel reads what Talos wrote when its pods start.
     (("Talos mirrors", talos.install), ("Spegel", spegel.install)),
     (("toolbox", toolbox.install),),
 )
@@ -38,7 +37,6 @@ def provide() -> None:
 
 def seed(cluster: Cluster) -> None:
     """Fill a cluster whose nodes are ready; ``Failed`` says which step did not come to its end, and why."""
-    _line(cluster, FIRST)
     HelmStandIn(cluster, spegel.render).start()
     with ThreadPoolExecutor(len(LINES)) as pool:
         for future in [pool.submit(_line, cluster, line) for line in LINES]:

@@ -14,11 +14,12 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..cluster import Cluster
+    from ..model import NodeModel
 
 __all__ = ["era"]
 
 CURL = ("curl", "-sS", "-o", "/dev/null", "--connect-timeout", "2", "--max-time", "5", "-D", "-")
-PULL_SECONDS = 60
+PULL_SECONDS = 30
 
 
 def era(cluster: Cluster) -> None:
@@ -28,7 +29,7 @@ def era(cluster: Cluster) -> None:
         "a pod does not reach the public name": _public_from_pod,
         "the LAN and the nodes reach the public name over TLS": _public_from_outside,
         "the gateway answers over http as well": _gateway_http,
-        "every node pulls the image": _pulls,
+        "every node pulls the image, by Talos and by the kubelet": _pulls,
     }
     wrong = []
     for what, check in checks.items():
@@ -71,6 +72,25 @@ def _pulls(cluster: Cluster) -> None:
     image = ERAS[cluster.name].image
     for node in cluster.model.nodes:
         talos.talosctl(cluster, "-n", node.address, "image", "pull", image, timeout=PULL_SECONDS)
+        _pod(cluster, node, image)
+
+
+def _pod(cluster: Cluster, node: NodeModel, image: str) -> None:
+    """A pod that has to pull; it is taken away again."""
+    name = f"pull-{node.name}"
+    container = {"name": "app", "image": image, "imagePullPolicy": "Always"}
+    spec = {"nodeName": node.name, "containers": [container], "terminationGracePeriodSeconds": 0}
+    metadata = {"name": name, "namespace": "toolbox"}
+    cluster.apply([{"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}])
+    try:
+        cluster.wait(f"pod {name} runs", lambda: _runs(cluster, name), timeout=PULL_SECONDS)
+    finally:
+        cluster.kubectl("-n", "toolbox", "delete", "pod", name, "--grace-period=0", "--force")
+
+
+def _runs(cluster: Cluster, name: str) -> bool:
+    pod = cluster.api.get(f"/api/v1/namespaces/toolbox/pods/{name}")
+    return bool(pod["status"]["phase"] == "Running")
 
 
 def _realm(headers: str, start: str) -> None:

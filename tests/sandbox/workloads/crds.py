@@ -14,9 +14,10 @@ from ..paths import BIN, TESTS
 from ..process import Failed
 
 if t.TYPE_CHECKING:
+    from ..api import Json
     from ..cluster import Cluster
 
-__all__ = ["install", "provide"]
+__all__ = ["install", "provide", "wait"]
 
 MODULE = TESTS / "sandbox" / "parts" / "gateway"
 FOLDER = BIN.parent / "crds"
@@ -54,8 +55,23 @@ def provide() -> None:
 def install(cluster: Cluster) -> None:
     provide()
     files = [_link(module) / name for module, names in WANTED.items() for name in names]
-    cluster.apply_files(*files, Path(__file__).parents[1] / "manifests" / "helmrelease-crd.yaml")
-    cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s", timeout=70)
+    cluster.apply_files(*files)
+    wait(cluster)
+
+
+def wait(cluster: Cluster) -> None:
+    """Until the API server serves every CRD it has."""
+    cluster.wait("CRDs served", lambda: _established(cluster))
+
+
+def _established(cluster: Cluster) -> bool:
+    found = cluster.api.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
+    served = [crd for crd in found if any(_true(one) for one in crd.get("status", {}).get("conditions") or [])]
+    return len(served) == len(found)
+
+
+def _true(condition: Json) -> bool:
+    return bool(condition["type"] == "Established" and condition["status"] == "True")
 
 
 def _link(module: str) -> Path:

@@ -28,14 +28,19 @@ READY_SECONDS = 120
 
 def controller(cluster: Cluster) -> None:
     """The controller; certificates for it and its proxies come from its own ``certgen`` (in the chart: a Job)."""
-    cluster.apply(manifests.objects("envoy-gateway"))
+    objects = manifests.objects("envoy-gateway")
+    # A kubelet that does not find a Secret to mount waits before it looks again: so namespace and Secrets come first.
+    cluster.apply(one for one in objects if one["kind"] == "Namespace")
     environment = {"KUBECONFIG": str(cluster.kubeconfig), "ENVOY_GATEWAY_NAMESPACE": SYSTEM}
     run(["envoy-gateway", "certgen", "--disable-topology-injector"], env=environment)
+    cluster.apply(objects)
     cluster.wait_rollout("Deployment", SYSTEM, "envoy-gateway", timeout=READY_SECONDS)
 
 
 def publish(cluster: Cluster) -> None:
     """Gateway, certificate and route; done when the proxy has them and the Gateway its address."""
+    # Envoy asks DNS where its controller is, and waits longer each time it does not learn it.
+    cluster.wait_rollout("Deployment", "kube-system", "coredns", timeout=READY_SECONDS)
     good = cluster.public.issue(REGISTRY_NAME, names=[REGISTRY_NAME])
     store(certificates(cluster.paths, cluster.name), {"good": good, **faulty(cluster.public, REGISTRY_NAME)})
     cluster.apply([tls_secret(good.certificate, good.key), *manifests.objects("gateway", cluster=cluster.model)])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import typing as t
 
 from cryptography.hazmat.primitives import serialization
@@ -29,6 +30,14 @@ def install(cluster: Cluster) -> None:
     cluster.apply(_objects(cluster.name))
     for name in COMPONENTS:
         cluster.wait_rollout("Deployment", cluster.model.harbor_namespace, name, timeout=READY_SECONDS)
+    # Ready pods are not enough: core has to find the others by their Services.
+    cluster.wait("Harbor healthy", lambda: _healthy(cluster), timeout=READY_SECONDS)
+
+
+def _healthy(cluster: Cluster) -> bool:
+    url = f"http://{ERAS[cluster.name].internal_address}/api/v2.0/health"
+    health = json.loads(cluster.run(["curl", "-sS", "--max-time", "5", url]))
+    return bool(health["status"] == "healthy")
 
 
 def config_maps(cluster: str) -> list[Json]:

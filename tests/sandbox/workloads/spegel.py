@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import manifests
+from . import crds, manifests
 from .era import ERAS
 
 if t.TYPE_CHECKING:
@@ -40,6 +40,9 @@ def render(chart_values: Json, *, namespace: str = NAMESPACE, release: str = "")
 
 def install(cluster: Cluster) -> None:
     """After the nodes have their mirrors: Spegel reads what is there when its pods start."""
+    if cluster.name == "alpha":
+        cluster.apply_files(manifests.FOLDER / "helmrelease-crd.yaml")
+        crds.wait(cluster)
     cluster.apply(present(cluster.name))
     cluster.wait("DaemonSet kube-system/spegel", lambda: _exists(cluster))
     cluster.wait_rollout("DaemonSet", NAMESPACE, "spegel", timeout=READY_SECONDS)

@@ -21,16 +21,20 @@ if t.TYPE_CHECKING:
 __all__ = ["config_at_start", "install", "talosctl"]
 
 APPLY_SECONDS = 60
+REBOOT_SECONDS = 60
 
 
 def install(cluster: Cluster) -> None:
-    """Patch every node, and keep its configuration: it is what ``faults.reseed`` goes back to."""
+    """Patch every node, reboot all of them, and keep their configurations for ``faults.reseed``."""
     patch = yaml.safe_dump_all(ERAS[cluster.name].patches())
     for node in cluster.model.nodes:
         _talosctl(cluster, node, "patch", "mc", "--mode", "no-reboot", "-p", "@/dev/stdin", stdin=patch)
         kept = config_at_start(cluster.paths, cluster.name, node)
         kept.touch(mode=0o600)
         kept.write_text(_active(cluster, node))
+    # Up to Talos 1.13, containerd reads credentials when it starts, and it starts with the node only.
+    nodes = ",".join(node.address for node in cluster.model.nodes)
+    talosctl(cluster, "-n", nodes, "reboot", f"--timeout={REBOOT_SECONDS}s", timeout=REBOOT_SECONDS + 5)
 
 
 def config_at_start(paths: Paths, cluster: str, node: NodeModel) -> Path:
