@@ -16,7 +16,7 @@ if t.TYPE_CHECKING:
 
     from ansible.module_utils.basic import AnsibleModule
 
-__all__ = ["HIDDEN", "Change", "hide", "report"]
+__all__ = ["HIDDEN", "Change", "fail", "hide", "report"]
 
 HIDDEN = "VALUE_HIDDEN"
 
@@ -60,6 +60,12 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
+def fail(module: AnsibleModule, error: RegistryError) -> t.NoReturn:
+    """Leave the module with its one error."""
+    module.fail_json(msg=str(error), problem=error.problem, where=error.where, cure=error.cure)
+    raise AssertionError  # fail_json does not return, which its types do not say
+
+
 def report(module: AnsibleModule, step: Callable[[AnsibleModule], tuple[list[Change], dict[str, t.Any]]]) -> t.NoReturn:
     """Run ``step`` and leave the module with its changes and results, or with its one error.
 
@@ -68,8 +74,9 @@ def report(module: AnsibleModule, step: Callable[[AnsibleModule], tuple[list[Cha
     try:
         changes, results = step(module)
     except RegistryError as error:
-        module.fail_json(msg=str(error), problem=error.problem, where=error.where, cure=error.cure)
+        fail(module, error)
     real = [change for change in changes if change.changed]
     if module._diff:
         results["diff"] = [change.diff for change in real]
     module.exit_json(changed=bool(real), differs=bool(real), **results)
+    raise AssertionError  # exit_json does not return, which its types do not say

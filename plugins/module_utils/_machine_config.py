@@ -503,13 +503,13 @@ def _granted(
     old: HostList, new: HostList, wish: WantedHost, reasons: list[str], *, layer: str, explicit: bool
 ) -> tuple[HostList, HostList]:
     """Both layers with the wish's address as it is to be."""
+    if not wish.present:
+        addresses = [wish.ip] if wish.ip else list(dict.fromkeys(ip for ip, _ in [*old, *new]))
+        for ip in addresses:
+            old, new = _removed(old, new, ip, wish.names, reasons)
+        return old, new
     here = [names for ip, names in [*old, *new] if same_ip(ip, wish.ip) and names]
     there = [name for names in here for name in names]
-    if not wish.present:
-        gone = [name for name in there if name in wish.names or not wish.names]
-        if gone:
-            reasons.append(f"host {wish.ip}: [{', '.join(gone)}] to be removed")
-        return _without(old, wish.ip, gone), _without(new, wish.ip, gone)
     holding = new if layer == DOCUMENTS else old
     in_layer = [names for ip, names in holding if same_ip(ip, wish.ip) and names] == here
     if sorted(there) == sorted(wish.names) and (in_layer or not explicit):
@@ -517,6 +517,17 @@ def _granted(
     reasons.append(f"host {wish.ip}: [{', '.join(there)}], wanted [{', '.join(wish.names)}]")
     old, new = _without(old, wish.ip, there), _without(new, wish.ip, there)
     return (old, _put(new, wish)) if layer == DOCUMENTS else (_put(old, wish), new)
+
+
+def _removed(
+    old: HostList, new: HostList, ip: str, names: tuple[str, ...], reasons: list[str]
+) -> tuple[HostList, HostList]:
+    """Both layers without these names at the address; without names, without the address."""
+    there = [name for here, all_names in [*old, *new] if same_ip(here, ip) for name in all_names]
+    gone = [name for name in there if name in names or not names]
+    if gone:
+        reasons.append(f"host {ip}: [{', '.join(gone)}] to be removed")
+    return _without(old, ip, gone), _without(new, ip, gone)
 
 
 def _without(hosts: HostList, ip: str, gone: list[str]) -> HostList:

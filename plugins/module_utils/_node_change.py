@@ -76,11 +76,10 @@ def _decide_pending(node: Node, active: Plan, wanted: Wanted, *, layer: str, on_
     plan = make_plan(node.persistent, wanted, version=node.version, layer=layer)
     ours = not active.changed and not node.is_staged and plan.after.means_the_same_as(node.active)
     if not ours:
-        kind = "staged configuration waits for the next reboot" if node.is_staged else "try or staged one is pending"
+        kind = "staged one waits for the next reboot" if node.is_staged else "try or a staged one is pending"
+        problem = f"the configuration in use is not the one on disk: a {kind}"
         cure = "Wait until a try is over, or reboot the node or apply its configuration anew, then run again"
-        raise Conflict(
-            f"its configuration in use is not the one on disk: a {kind}", where=f"node {node.name}", cure=cure
-        )
+        raise Conflict(problem, where=f"node {node.name}", cure=cure)
     if not on_trial:
         return Decision(plan=plan, sends=(Send(config=node.active, instead_of=node.active),))
     # A second try over the first would make the first permanent.

@@ -86,7 +86,7 @@ REGISTRIES_SPEC: Json = {
         "elements": "dict",
         "default": [],
         "options": {
-            "ip": {"type": "str", "required": True},
+            "ip": {"type": "str", "default": ""},
             "names": {"type": "list", "elements": "str", "default": []},
             "state": _STATE,
         },
@@ -151,7 +151,7 @@ class Settings:
 class WantedHost:
     """``present``: the address has these names and no other, and no other address has them.
 
-    Absent: the address loses these names; without names it goes altogether.
+    Absent: the address loses these names; without names it goes altogether, without an address every one loses them.
     """
 
     ip: str
@@ -319,6 +319,8 @@ def _check_certificates(pem: str, *, where: str) -> None:
 def _host(item: Json, *, where: str) -> WantedHost:
     present = item["state"] == "present"
     names = tuple(item["names"])
+    if not item["ip"] and (present or not names):
+        raise BadInput("no address", where=where, cure="Give ip; only names that are to be absent may do without")
     if not present:
         return WantedHost(ip=item["ip"], names=names, present=False)
     _names.ip_address(item["ip"], where=f"{where}.ip")
@@ -335,12 +337,15 @@ def _check_hosts(hosts: tuple[WantedHost, ...], *, where: str) -> None:
     for index, host in enumerate(hosts):
         for earlier in hosts[:index]:
             place = f"{where}[{index}]"
-            if same_ip(host.ip, earlier.ip):
+            if host.ip and same_ip(host.ip, earlier.ip):
                 raise BadInput(f"{host.ip} is there twice", where=place, cure="Name it once, present or absent")
             both = set(host.names) & set(earlier.names)
             if both and host.present and earlier.present:
                 cure = "A name has one address: two would answer by turns"
                 raise BadInput(f"{min(both)} is also on {earlier.ip}", where=place, cure=cure)
+            if both and host.present != earlier.present and not (host.ip and earlier.ip):
+                cure = "Name it once, present or absent"
+                raise BadInput(f"{min(both)} is to be present and absent", where=place, cure=cure)
 
 
 def _check_keys_against_endpoints(wanted: Wanted, at: str) -> None:

@@ -180,6 +180,26 @@ class Talosctl:
             return None
         raise self._error(answer, name)
 
+    def pull(self, names: Sequence[str], image: str, *, seconds: float) -> dict[str, float | RegistryError]:
+        """Have every node pull an image by its own resolver: how many seconds it took, or why it failed.
+
+        Bounded from here: talosctl itself retries a 401 for more than nine minutes.
+        """
+
+        def one(name: str) -> float | RegistryError:
+            argv = self.argv("image", "pull", "--namespace", "cri", image, nodes=[name])
+            begin = self._clock()
+            answer = self._run(argv, None, seconds)
+            if answer.returncode == 0:
+                return self._clock() - begin
+            if answer.returncode is None:
+                cure = "Credentials that do not open it are retried until then: check them, the realm and the mirror"
+                return NotReady(f"no {image} within {seconds:g} s", where=f"node {name}", cure=cure)
+            return self._error(answer, name)
+
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            return dict(zip(names, pool.map(one, names), strict=True))
+
     # --- writing ---
 
     def dry_run(self, name: str, config: MachineConfig) -> None:
@@ -438,7 +458,12 @@ _SIGNS = (
         cure="Check the node, its network and the endpoints of the talosconfig",
     ),
 )
-_NO_CONTEXT = ("failed to determine endpoints", "failed to resolve config context", "failed to open config file")
+_NO_CONTEXT = (
+    "failed to determine endpoints",
+    "failed to resolve config context",
+    "failed to resolve configuration context",
+    "failed to open config file",
+)
 
 
 def translated(stderr: str, *, where: str, contexts: Callable[[], str] = str) -> RegistryError:

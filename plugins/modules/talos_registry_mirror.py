@@ -121,9 +121,9 @@ options:
     default: []
     suboptions:
       ip:
-        description: The address.
+        description: The address. Only names that are to be absent may do without, and then go wherever they are.
         type: str
-        required: true
+        default: ""
       names:
         description:
           - All names of the address. A name that another address has is moved here.

@@ -126,9 +126,9 @@ options:
         default: []
         suboptions:
           ip:
-            description: The address.
+            description: The address. Only names that are to be absent may do without, and then go wherever they are.
             type: str
-            required: true
+            default: ""
           names:
             description:
               - All names of the address. A name that another address has is moved here.
@@ -242,6 +242,7 @@ nodes:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.splithorizon.registry.plugins.module_utils._change import fail
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_change import Finding, survey
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import (
@@ -286,7 +287,7 @@ def main() -> None:
     try:
         found = findings(module)
     except RegistryError as error:
-        module.fail_json(msg=str(error), problem=error.problem, where=error.where, cure=error.cure)
+        fail(module, error)
     # A survey shows differences and changes nothing, so the shared report would tell the wrong `changed`.
     changes = [finding.decision.change(name) for name, finding in found.items() if finding.decision]
     diff = {"diff": [change.diff for change in changes if change.changed]} if module._diff else {}
