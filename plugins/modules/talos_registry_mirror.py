@@ -256,6 +256,10 @@ reasons:
   type: list
   elements: str
   sample: ["mirror of harbor.example.com: [http://harbor.internal], wanted [https://harbor.example.com]"]
+differs:
+  description: Whether anything differed from what is wanted; the same as C(changed), but C(changed_when) leaves it alone.
+  returned: success
+  type: bool
 reboot_required:
   description:
     - Whether this task changed credentials on a Talos before 1.14, where containerd takes them only when the node
