@@ -257,7 +257,7 @@ reasons:
   elements: str
   sample: ["mirror of harbor.example.com: [http://harbor.internal], wanted [https://harbor.example.com]"]
 differs:
-  description: Whether anything differed from what is wanted; the same as C(changed), but C(changed_when) leaves it alone.
+  description: Whether anything differed from what is wanted. As C(changed), which C(changed_when) can hide.
   returned: success
   type: bool
 reboot_required:
