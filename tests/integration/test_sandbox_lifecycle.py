@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare on this machine")
 
-SECONDS = 20
+SECONDS = 60
 
 
 class Sandbox:

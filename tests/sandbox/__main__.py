@@ -10,11 +10,17 @@ import sys
 import time
 
 from . import keeper
-from .model import CLUSTERS, STAGES
+from .model import CLUSTERS, REGISTRY_NAME, STAGES
 from .paths import paths
 from .prepare import prepare
 from .process import Failed
 from .shell import in_toolbox, shell
+
+NEXT = f"""Nothing of it can be reached from outside; run commands inside:
+  make sandbox-shell CMD='kubectl get pods -A'                     contexts alpha (current) and beta
+  make sandbox-shell CMD='talosctl --context beta get members'     also alpha-reader, beta-reader
+  make sandbox-shell CMD='curl -i https://{REGISTRY_NAME}/v2/'     from outside the clusters
+End it with make sandbox-down."""
 
 
 def main() -> int:
@@ -25,7 +31,7 @@ def main() -> int:
         print(f"sandbox: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("sandbox: interrupted, nothing is left running", file=sys.stderr)
+        print("sandbox: interrupted", file=sys.stderr)
         return 130
 
 
@@ -55,6 +61,7 @@ def _up(options: argparse.Namespace) -> int:
     begin = time.monotonic()
     leash = keeper.up(paths(), until=options.until, lifetime=options.lifetime, say=lambda line: print(line, flush=True))
     print(f"the sandbox {'is up' if leash else 'was up already'} {time.monotonic() - begin:6.1f} s", flush=True)
+    print(NEXT, flush=True)
     if options.foreground:
         return _stay(leash is not None)
     if leash:

@@ -12,6 +12,7 @@ import yaml
 from . import pki
 from .api import Api
 from .model import DOMAIN
+from .paths import write_secret
 from .process import Part, run, until
 
 if t.TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Cluster:
         certificate, key = pair.write(self.pki, file)
         target = self.folder / f"{file}.kubeconfig"
         document = kubeconfig(self.name, self.model.api_url, ca=self.pki / "ca.crt", certificate=certificate, key=key)
-        target.write_text(yaml.safe_dump(document))
+        write_secret(target, yaml.safe_dump(document))
         return target
 
     # Bringing it up
@@ -121,7 +122,7 @@ class Cluster:
         front = pki.Authority(f"kubernetes {self.name} front proxy")
         front.pair.write(self.pki, "front-proxy-ca")
         front.issue("front-proxy-client").write(self.pki, "front-proxy-client")
-        (self.pki / "service-account.key").write_text(pki.service_account_key())
+        write_secret(self.pki / "service-account.key", pki.service_account_key())
         self.authority.issue("kube-apiserver-kubelet-client", organizations=["system:masters"]).write(
             self.pki, "kubelet-client"
         )

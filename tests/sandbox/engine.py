@@ -19,14 +19,12 @@ from . import hints, lan, network, nodes, pki, workloads
 from .cluster import Cluster, merge
 from .loadbalancer import LoadBalancer
 from .model import CLUSTERS, STAGES
-from .paths import paths
+from .paths import paths, write_secret
 from .process import Failed, Supervisor
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from .api import Json
     from .paths import Paths
 
 __all__ = ["main"]
@@ -93,7 +91,7 @@ class Engine:
             for cluster in self.clusters:
                 cluster.prepare()
             configs = [yaml.safe_load(cluster.kubeconfig.read_text()) for cluster in self.clusters]
-            _write_secret(self.paths.kubeconfig, merge(configs))
+            write_secret(self.paths.kubeconfig, yaml.safe_dump(merge(configs)))
             lan.start(self.paths, self.supervisor)
         self.each("control plane", Cluster.start_control_plane)
         for cluster in self.clusters:
@@ -101,16 +99,11 @@ class Engine:
 
     def _nodes(self) -> None:
         self.each("machine configurations", nodes.generate)
-        _write_secret(self.paths.talosconfig, nodes.talosconfig(self.clusters))
+        write_secret(self.paths.talosconfig, yaml.safe_dump(nodes.talosconfig(self.clusters)))
         self.each("nodes", nodes.start)
 
     def _workloads(self) -> None:
         self.each("workloads", workloads.seed)
-
-
-def _write_secret(path: Path, document: Json) -> None:
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(document))
 
 
 def main() -> int:

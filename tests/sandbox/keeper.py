@@ -32,11 +32,12 @@ if t.TYPE_CHECKING:
 
     from .paths import Paths
 
-__all__ = ["LIFETIME", "Failed", "Running", "find", "held", "start", "stop", "unshare", "up", "wait"]
+__all__ = ["LIFETIME", "Failed", "Running", "find", "held", "rootless", "start", "stop", "unshare", "up", "wait"]
 
 LIFETIME = "4h"
 START_SECONDS = 600.0
 STOP_SECONDS = 15.0
+CAP_SYS_ADMIN = 1 << 21
 FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 UNITS = {"s": 1, "m": 60, "h": 3600}
 REFUSED = (
@@ -96,7 +97,7 @@ def start(places: Paths, lock: int, *, until: str, lifetime: float) -> Leash:
     places.logs.mkdir(parents=True)
     places.progress.touch()
     ours, theirs = os.pipe()
-    command = [*unshare(rootless=os.geteuid() != 0), sys.executable, "-m", "sandbox.init"]
+    command = [*unshare(rootless=rootless()), sys.executable, "-m", "sandbox.init"]
     command += [f"--leash={ours}", f"--lifetime={lifetime}", f"--until={until}"]
     log = places.logs / "sandbox.log"
     with log.open("ab") as out:
@@ -117,6 +118,13 @@ def start(places: Paths, lock: int, *, until: str, lifetime: float) -> Leash:
         os.close(theirs)
         raise
     return Leash(theirs)
+
+
+def rootless() -> bool:
+    """Whether we lack the right to make namespaces: as an ordinary user, and as root of most containers."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1], 16)
+    return not effective & CAP_SYS_ADMIN
 
 
 def unshare(*, rootless: bool) -> list[str]:
@@ -248,7 +256,7 @@ def _remember(places: Paths, process: subprocess.Popen[bytes], log: Path) -> Non
         if process.poll() is not None:
             raise Failed(REFUSED.format(error=tail(log) or f"unshare ended with {process.returncode}"))
         for child in _children(process.pid):
-            running = Running(child, _born(child), os.geteuid() != 0)
+            running = Running(child, _born(child), rootless())
             partial = places.keeper.with_suffix(".partial")
             partial.write_text(json.dumps(asdict(running)))
             partial.rename(places.keeper)

@@ -11,7 +11,7 @@ import yaml
 from . import kubelet, lan
 from .cluster import kubeconfig
 from .model import DOMAIN, KUBERNETES, TALOS
-from .paths import BIN
+from .paths import BIN, write_secret
 from .process import Part, run
 
 if t.TYPE_CHECKING:
@@ -135,8 +135,7 @@ def _write_files(cluster: Cluster, common: kubelet.Kubelet, node: kubelet.Node) 
     for name, text in texts.items():
         path = node.root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(text)
+        write_secret(path, text)
 
 
 def _all_ready(cluster: Cluster) -> bool:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["BIN", "ROOT", "TESTS", "Paths", "paths"]
+__all__ = ["BIN", "ROOT", "TESTS", "Paths", "paths", "write_secret"]
 
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
@@ -70,3 +70,9 @@ class Paths:
 def paths() -> Paths:
     home = os.environ.get("SANDBOX_HOME")
     return Paths(Path(home).resolve() if home else ROOT / ".cache" / "sandbox")
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, also while it is being written."""
+    path.touch(mode=0o600)
+    path.write_text(text)

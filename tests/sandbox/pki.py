@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from .paths import write_secret
+
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -35,8 +37,7 @@ class Pair:
         folder.mkdir(parents=True, exist_ok=True)
         certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
         certificate.write_text(self.certificate)
-        key.touch(mode=0o600)
-        key.write_text(self.key)
+        write_secret(key, self.key)
         return certificate, key
 
 

@@ -23,7 +23,9 @@ __all__ = ["command", "environment", "in_toolbox", "shell"]
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "ftp_proxy")
 
 # Arguments: working directory, network namespace or "", resolv.conf or "", then the command.
+# A caller outside has no id in here; another parent than 0 means that it was killed before setpriv could bind us to it.
 ENTER = """
+[ "$PPID" -eq 0 ] || exit 137
 cd "$1" 2>/dev/null || cd /
 network=$2 resolver=$3
 shift 3
