@@ -22,7 +22,7 @@ type container struct {
 	id        string
 	sandbox   *sandbox
 	config    *cri.ContainerConfig
-	image     program
+	imageRef  string
 	plan      containerPlan
 	createdAt int64
 	log       *containerLog
@@ -111,7 +111,8 @@ func (r *containerRuntime) CreateContainer(_ context.Context, request *cri.Creat
 	}
 
 	one := &container{
-		id: newID(), sandbox: pod, config: config, image: image, plan: plan, createdAt: now(), log: log, ended: make(chan struct{}),
+		id: newID(), sandbox: pod, config: config, imageRef: r.images.reference(userImage(config)),
+		plan: plan, createdAt: now(), log: log, ended: make(chan struct{}),
 	}
 
 	r.mu.Lock()
@@ -291,7 +292,7 @@ func (r *containerRuntime) ListContainers(_ context.Context, request *cri.ListCo
 
 		response.Containers = append(response.Containers, &cri.Container{
 			Id: one.id, PodSandboxId: one.sandbox.id, Metadata: one.config.GetMetadata(), Image: one.config.GetImage(),
-			ImageRef: one.config.GetImage().GetImage(), ImageId: one.config.GetImage().GetImage(), State: state, CreatedAt: one.createdAt,
+			ImageRef: one.imageRef, ImageId: one.config.GetImage().GetImage(), State: state, CreatedAt: one.createdAt,
 			Labels: one.config.GetLabels(), Annotations: one.config.GetAnnotations(),
 		})
 	}
@@ -305,7 +306,7 @@ func (r *containerRuntime) ContainerStatus(_ context.Context, request *cri.Conta
 		return nil, err
 	}
 
-	image := &cri.ImageSpec{Image: firstOf(one.config.GetImage().GetUserSpecifiedImage(), one.config.GetImage().GetImage())}
+	image := &cri.ImageSpec{Image: userImage(one.config)}
 
 	one.mu.Lock()
 	defer one.mu.Unlock()
@@ -313,7 +314,7 @@ func (r *containerRuntime) ContainerStatus(_ context.Context, request *cri.Conta
 	return &cri.ContainerStatusResponse{Status: &cri.ContainerStatus{
 		Id: one.id, Metadata: one.config.GetMetadata(), State: one.stateLocked(), CreatedAt: one.createdAt,
 		StartedAt: one.startedAt, FinishedAt: one.finishedAt, ExitCode: one.exitCode, Reason: one.reason, Message: one.message,
-		Image: image, ImageRef: one.config.GetImage().GetImage(), ImageId: one.config.GetImage().GetImage(),
+		Image: image, ImageRef: one.imageRef, ImageId: one.config.GetImage().GetImage(),
 		Labels: one.config.GetLabels(), Annotations: one.config.GetAnnotations(), Mounts: one.config.GetMounts(),
 		LogPath: filepath.Join(one.sandbox.config.GetLogDirectory(), one.config.GetLogPath()),
 	}}, nil
@@ -341,4 +342,9 @@ func (c *container) stats() *cri.ContainerStats {
 		Memory:        &cri.MemoryUsage{Timestamp: at, WorkingSetBytes: &cri.UInt64Value{}},
 		WritableLayer: &cri.FilesystemUsage{Timestamp: at, UsedBytes: &cri.UInt64Value{}, InodesUsed: &cri.UInt64Value{}},
 	}
+}
+
+// userImage is the image as the pod names it; the kubelet asks for containers by the image's ID.
+func userImage(config *cri.ContainerConfig) string {
+	return firstOf(config.GetImage().GetUserSpecifiedImage(), config.GetImage().GetImage())
 }

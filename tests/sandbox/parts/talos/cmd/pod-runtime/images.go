@@ -171,6 +171,16 @@ func (i *images) resolve(ref string) (program, error) {
 	return waiting, nil
 }
 
+// reference is what a pod's status has as imageID: the digest with its repository where there is one, as containerd does.
+func (i *images) reference(name string) string {
+	answer, err := i.ImageStatus(context.Background(), &cri.ImageStatusRequest{Image: &cri.ImageSpec{Image: name}})
+	if err == nil && len(answer.GetImage().GetRepoDigests()) > 0 {
+		return answer.GetImage().GetRepoDigests()[0]
+	}
+
+	return name
+}
+
 func (i *images) ImageStatus(_ context.Context, request *cri.ImageStatusRequest) (*cri.ImageStatusResponse, error) {
 	ref := request.GetImage().GetImage()
 

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 )
@@ -21,6 +22,10 @@ const usage = `usage:
   pod-runtime serve --node-name … --node-root … --run-dir … --pod-cidr … --node-ip … --images … --bin … [--state …]
   pod-runtime join --node-name … --run-dir … -- <program> [argument …]
 `
+
+// The main goroutine stays on the main thread: it is the one that executes other programs, and what a parent asked of the
+// kernel for this process (to die with it) is a property of that thread.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if len(os.Args) < 2 {
@@ -165,10 +170,10 @@ func serveInside(arguments []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
-	runtime, err := newRuntime(o, log)
+	pods, err := newRuntime(o, log)
 	if err != nil {
 		return err
 	}
 
-	return runtime.serve(ctx, filepath.Join(o.RunDir, "cri.sock"), "/run/containerd/containerd.sock")
+	return pods.serve(ctx, filepath.Join(o.RunDir, "cri.sock"), "/run/containerd/containerd.sock")
 }

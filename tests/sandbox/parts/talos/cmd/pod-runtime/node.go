@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -93,8 +92,6 @@ func ensureNode(o options) error {
 
 // execInNode replaces this process with program, in the node's mount namespace. The program is found outside of it.
 func execInNode(o options, program string, arguments []string) error {
-	runtime.LockOSThread()
-
 	path, err := exec.LookPath(program)
 	if err != nil {
 		return err
@@ -224,6 +221,10 @@ func lendFiles(root string, o options) error {
 }
 
 func lendPrograms(root, bin string) error {
+	if err := os.MkdirAll(filepath.Join(root, inBin), 0o755); err != nil {
+		return err
+	}
+
 	programs, err := os.ReadDir(bin)
 	if err != nil {
 		return err

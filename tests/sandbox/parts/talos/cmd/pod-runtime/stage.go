@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -36,8 +36,6 @@ const newRoot = "/tmp"
 
 // containerInit becomes the container's first process. It starts in mount and PID namespaces of its own.
 func containerInit(arguments []string) error {
-	runtime.LockOSThread()
-
 	failure := os.NewFile(fdFailure, "failure")
 	unix.CloseOnExec(fdFailure)
 
@@ -354,8 +352,6 @@ type executePlan struct {
 
 // execute runs a command in the namespaces it was given, the mount namespace last, and ends with the command's status.
 func execute(arguments []string) error {
-	runtime.LockOSThread()
-
 	var plan executePlan
 
 	if err := json.NewDecoder(os.NewFile(fdPlan, "plan")).Decode(&plan); err != nil {
@@ -363,7 +359,10 @@ func execute(arguments []string) error {
 	}
 
 	unix.CloseOnExec(fdPlan)
-	unix.CloseOnExec(fdFailure)
+
+	if err := unix.Close(fdFailure); err != nil { // from here on failures go to the client
+		return err
+	}
 
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err
@@ -383,10 +382,11 @@ func execute(arguments []string) error {
 	command := &exec.Cmd{
 		Path: path, Args: plan.Arguments, Env: plan.Environment, Dir: plan.Directory,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		SysProcAttr: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true, Setctty: plan.Terminal},
+		// No Pdeathsig: Go compares the parent's PID, which is another one inside, and would kill the child.
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: plan.Terminal},
 	}
 
-	err = command.Run()
+	err = runUntilTold(command)
 
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
@@ -400,6 +400,24 @@ func execute(arguments []string) error {
 	}
 
 	return nil
+}
+
+// runUntilTold kills the command's session when this process is told to end.
+func runUntilTold(command *exec.Cmd) error {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+
+	if err := command.Start(); err != nil {
+		return err
+	}
+
+	go func() {
+		<-told
+
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
+	}()
+
+	return command.Wait()
 }
 
 // statusCode is the shell's: 128 and the signal's number for a killed process.

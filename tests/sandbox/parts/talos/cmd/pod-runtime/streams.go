@@ -89,8 +89,8 @@ func (r *containerRuntime) execute(ctx context.Context, one *container, argument
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		_ = command.Process.Kill()
-		err = errors.Join(ctx.Err(), <-ended)
+		_ = command.Process.Signal(syscall.SIGTERM) // see runUntilTold
+		err = <-ended
 	}
 
 	var failed *exec.ExitError
