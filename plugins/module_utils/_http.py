@@ -173,9 +173,9 @@ class Client:
         with self._way(origin.host, origin.port) as stream:
             stream.socket.settimeout(self._seconds)
             if origin.scheme == "http":
-                return self._exchange(request, stream, origin, stream.socket)
+                return self._exchange(request, stream, origin, stream.socket, None)
             with self._tls(stream, origin) as secure:
-                return self._exchange(request, stream, origin, secure)
+                return self._exchange(request, stream, origin, secure, _certificate(secure))
 
     @contextmanager
     def _tls(self, stream: Stream, origin: Origin) -> Iterator[ssl.SSLSocket]:
@@ -226,7 +226,14 @@ class Client:
         except (OSError, Unreachable):
             return None
 
-    def _exchange(self, request: _Request, stream: Stream, origin: Origin, connection: socket.socket) -> Answer:
+    def _exchange(
+        self,
+        request: _Request,
+        stream: Stream,
+        origin: Origin,
+        connection: socket.socket,
+        certificate: Certificate | None,
+    ) -> Answer:
         where = f"{request.method} {origin}{request.path.partition('?')[0]} ({stream.peer})"
         sender = http.client.HTTPConnection(origin.host, origin.port)
         sender.sock = connection
@@ -249,7 +256,7 @@ class Client:
             headers=tuple(response.getheaders()),
             body=content,
             peer=stream.peer,
-            certificate=_certificate(connection) if isinstance(connection, ssl.SSLSocket) else None,
+            certificate=certificate,
         )
 
 

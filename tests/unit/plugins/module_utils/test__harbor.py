@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,25 @@ def test_pods_older_than_the_settings_are_found(pods, stale):
 
 def test_without_a_record_of_writes_nothing_is_stale():
     assert not _harbor.started_before(config_map={"metadata": {}}, pods=[pod("2026-11-21T13:00:00Z")])
+
+
+@pytest.mark.captures
+def test_every_external_url_in_the_wild_is_planned_or_refused_clearly(captures):
+    """Templates (``${DOMAIN}``) are no URLs until somebody fills them in."""
+    core = {"EXT_ENDPOINT": "http://192.168.1.105", "CORE_URL": "http://harbor-core:80"}
+    planned = refused = 0
+    for path in sorted((captures / "corpus" / "harbor").iterdir()):
+        for url in re.findall(r"^\s*externalURL:\s*(\S+)", path.read_text(), re.MULTILINE):
+            bare = url.strip("\"'")
+            given = {"fullname": "harbor", "namespace": "harbor", "core": core, "jobservice": {}}
+            try:
+                found = _harbor.plan(**given, external_url=bare, core_url=None)
+            except BadInput as error:
+                assert re.search(r"[${}]|^[^/]*$", bare), (path.name, bare)
+                assert error.where == "external_url"
+                refused += 1
+            else:
+                assert found.after["harbor-core"]["EXT_ENDPOINT"] == bare
+                planned += 1
+    assert planned >= 4
+    assert refused >= 2

@@ -41,6 +41,14 @@ def test_tls_is_judged_by_the_urls_name_and_not_by_the_address(ca, tmp_path):
     assert answer.certificate.covers(NAME)
 
 
+def test_a_server_that_closes_at_once_has_shown_its_certificate(ca, tmp_path):
+    certificate = loopback.make_certificate(ca, NAME)
+    with loopback.serve(
+        lambda handler: loopback.reply(handler, Connection="close"), certificate=certificate, folder=tmp_path
+    ) as port:
+        assert get(port, ca=ca).certificate.names == (NAME,)
+
+
 def test_plain_http_has_no_certificate_and_takes_another_host():
     with loopback.serve(say_host) as port:
         answer = get(port, scheme="http", host="harbor-core:80")
