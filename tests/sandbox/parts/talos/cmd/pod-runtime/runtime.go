@@ -163,7 +163,7 @@ func newID() string {
 
 func now() int64 { return time.Now().UnixNano() }
 
-// Version says containerd: Spegel and others ask the kubelet for the runtime's name.
+// Version does not pretend to be containerd: `kubectl get nodes -o wide` shows what runs the pods.
 func (r *containerRuntime) Version(context.Context, *cri.VersionRequest) (*cri.VersionResponse, error) {
 	return &cri.VersionResponse{Version: "0.1.0", RuntimeName: "pod-runtime", RuntimeVersion: "1.0.0", RuntimeApiVersion: "v1"}, nil
 }
