@@ -112,6 +112,7 @@ class Supervisor:
         self._logs = logs
         self._watches: dict[str, _Watch] = {}
         logs.mkdir(parents=True, exist_ok=True)
+        threading.Thread(target=self._bound_logs, name="logs", daemon=True).start()
 
     def start(self, part: Part) -> None:
         if part.name in self._watches:
@@ -138,6 +139,14 @@ class Supervisor:
 
     def restarts(self, name: str) -> int:
         return self._watches[name].restarts
+
+    def _bound_logs(self) -> None:
+        while True:
+            time.sleep(CHECK_SECONDS)
+            for log in self._logs.glob("*.log"):
+                if log.stat().st_size > LOG_BYTES:
+                    shutil.copyfile(log, log.with_suffix(".log.1"))
+                    os.truncate(log, 0)
 
 
 class _Watch(threading.Thread):
@@ -189,16 +198,7 @@ class _Watch(threading.Thread):
             self.pid = self._process.pid
             if self._stopping.is_set():  # told so before there was a process to kill
                 self._process.kill()
-            while True:
-                try:
-                    return self._process.wait(timeout=CHECK_SECONDS)
-                except subprocess.TimeoutExpired:
-                    self._bound()
-
-    def _bound(self) -> None:
-        if self._log.stat().st_size > LOG_BYTES:
-            shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
-            os.truncate(self._log, 0)
+            return self._process.wait()  # without a limit: Python would poll for one, twenty times a second
 
     def _note(self, text: str) -> None:
         with self._log.open("a") as log:
