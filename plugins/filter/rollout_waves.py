@@ -18,7 +18,7 @@ options:
   _input:
     description:
       - The inventory's groups, as in the magic variable C(groups).
-      - C(registry_differs) holds the nodes to change and each C(registry_nodes_of_<cluster>) the nodes of a cluster.
+      - C(all) gives the order, C(registry_differs) holds the nodes to change and each C(registry_nodes_of_<cluster>) the nodes of a cluster.
     type: dict
     required: true
   at_once:
@@ -47,7 +47,9 @@ _DIFFERS = "registry_differs"
 def rollout_waves(groups: dict[str, list[str]], *, at_once: int = 1) -> list[list[str]]:
     """Waves of hosts; empty where no node differs."""
     differing = set(groups.get(_DIFFERS, ()))
-    clusters = ([host for host in groups[name] if host in differing] for name in groups if name.startswith(_MEMBERS))
+    # In the inventory's order: groups made during the run have that of the hosts' answers.
+    in_order = [host for host in groups["all"] if host in differing]
+    clusters = ([host for host in in_order if host in groups[name]] for name in groups if name.startswith(_MEMBERS))
     chunked = [[hosts[i : i + at_once] for i in range(0, len(hosts), at_once)] for hosts in clusters]
     return [list(chain.from_iterable(chunk or () for chunk in wave)) for wave in zip_longest(*chunked)]
 

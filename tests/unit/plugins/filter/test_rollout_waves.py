@@ -6,7 +6,8 @@ from __future__ import annotations
 from ansible_collections.splithorizon.registry.plugins.filter.rollout_waves import rollout_waves
 
 GROUPS = {
-    "registry_nodes_of_alpha": ["a1", "a2", "a3"],
+    "all": ["alpha", "beta", "a1", "a2", "a3", "b1"],
+    "registry_nodes_of_alpha": ["a3", "a1", "a2"],
     "registry_nodes_of_beta": ["b1"],
     "registry_differs": ["a1", "a2", "a3", "b1"],
     "clusters": ["alpha", "beta"],
@@ -20,7 +21,7 @@ def test_clusters_advance_side_by_side_and_their_nodes_one_after_the_other() -> 
 def test_nodes_that_do_not_differ_are_in_no_wave() -> None:
     assert rollout_waves({**GROUPS, "registry_differs": ["a3"]}) == [["a3"]]
     assert rollout_waves({**GROUPS, "registry_differs": []}) == []
-    assert rollout_waves({"clusters": ["alpha"]}) == []
+    assert rollout_waves({"all": ["alpha"], "clusters": ["alpha"]}) == []
 
 
 def test_several_at_once() -> None:
