@@ -17,9 +17,9 @@ from .process import Failed
 from .shell import in_toolbox, shell
 
 NEXT = f"""Nothing of it can be reached from outside; run commands inside:
-  make sandbox-shell CMD='kubectl get pods -A'                     contexts alpha (current) and beta
-  make sandbox-shell CMD='talosctl --context beta get members'     also alpha-reader, beta-reader
-  make sandbox-shell CMD='curl -i https://{REGISTRY_NAME}/v2/'     from outside the clusters
+  make sandbox-shell CMD='kubectl get pods -A'                   contexts alpha (current) and beta
+  make sandbox-shell CMD='talosctl --context beta get members'   also alpha-reader, beta-reader
+  make sandbox-shell CMD='curl -i https://{REGISTRY_NAME}/v2/'   from outside the clusters
 End it with make sandbox-down."""
 
 
