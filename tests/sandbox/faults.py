@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from .model import by_name
 from .process import Failed
-from .workloads import coredns, gateway, harbor, spegel, talos
+from .workloads import certificates, coredns, gateway, harbor, spegel, talos
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,7 @@ if t.TYPE_CHECKING:
     from .api import Json
     from .inside import Inside
     from .model import ClusterModel, NodeModel
+    from .pki import Pair
 
 __all__ = ["ALIAS", "UNPARSABLE", "Faults"]
 
@@ -36,6 +37,7 @@ ALIAS = ("envoy-gateway-system", "envoy-proxy")
 # A brace that nothing opens.
 UNPARSABLE = ".:53 {\n    errors\n    forward . /etc/resolv.conf\n}\n}\n"
 SERVED_SECONDS = 30
+EXPIRY_SECONDS = 10.0
 ROLLOUT_SECONDS = 180
 NODE_SECONDS = 60
 SERVER_CERTIFICATE = """
@@ -79,7 +81,10 @@ class Faults:
 
     @contextmanager
     def certificate(self, fault: str) -> Iterator[None]:
-        """The gateway serves a certificate that is ``expired``, ``expiring``, ``wrong-name`` or ``untrusted``."""
+        """The gateway serves a certificate that is ``expired``, ``expiring``, ``wrong-name`` or ``untrusted``.
+
+        ``expired`` takes some seconds, as it has to be taken in before it is.
+        """
         self._serve(fault)
         try:
             yield
@@ -191,13 +196,19 @@ class Faults:
 
     def _serve(self, which: str) -> None:
         """Put a certificate into the listener's Secret, and wait until the gateway answers with it."""
-        folder = gateway.certificates(self.inside.places, self.name)
-        certificate, key = (folder / f"{which}.{end}" for end in ("crt", "key"))
-        text = certificate.read_text()
-        if self._served().strip() == text.strip():
-            return
-        self._apply([gateway.tls_secret(text, key.read_text())])
-        self._until(f"certificate {which} served", lambda: self._served().strip() == text.strip(), SERVED_SECONDS)
+        place = certificates.folder(self.inside.places, self.name)
+        if which == "expired":
+            # Envoy Gateway closes the listener rather than take one that has expired; it serves what expires later.
+            pair, end = certificates.short_lived(place, EXPIRY_SECONDS), time.monotonic() + EXPIRY_SECONDS
+        else:
+            pair, end = certificates.load(place, which), 0.0
+        if not self._answers_with(pair):
+            self._apply([gateway.tls_secret(pair)])
+            self._until(f"certificate {which} served", lambda: self._answers_with(pair), SERVED_SECONDS)
+        self._until(f"certificate {which}", lambda: time.monotonic() > end, EXPIRY_SECONDS)
+
+    def _answers_with(self, pair: Pair) -> bool:
+        return self._served().strip() == pair.certificate.strip()
 
     def _served(self) -> str:
         done = self.inside.run(sys.executable, "-c", SERVER_CERTIFICATE, self.model.gateway_address, seconds=10)

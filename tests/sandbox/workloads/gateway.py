@@ -5,20 +5,15 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model import REGISTRY_NAME
-from ..pki import faulty
 from ..process import run
-from . import manifests
+from . import certificates, manifests
 
 if t.TYPE_CHECKING:
-    from pathlib import Path
-
     from ..api import Json
     from ..cluster import Cluster
-    from ..paths import Paths
     from ..pki import Pair
 
-__all__ = ["SECRET", "certificates", "controller", "publish", "tls_secret"]
+__all__ = ["SECRET", "controller", "publish", "tls_secret"]
 
 SECRET = ("envoy-gateway", "harbor-tls")
 SYSTEM = "envoy-gateway-system"
@@ -41,30 +36,19 @@ def publish(cluster: Cluster) -> None:
     """Gateway, certificate and route; done when the proxy has them and the Gateway its address."""
     # Envoy asks DNS where its controller is, and waits longer each time it does not learn it.
     cluster.wait_rollout("Deployment", "kube-system", "coredns", timeout=READY_SECONDS)
-    good = cluster.public.issue(REGISTRY_NAME, names=[REGISTRY_NAME])
-    store(certificates(cluster.paths, cluster.name), {"good": good, **faulty(cluster.public, REGISTRY_NAME)})
-    cluster.apply([tls_secret(good.certificate, good.key), *manifests.objects("gateway", cluster=cluster.model)])
+    good = certificates.store(certificates.folder(cluster.paths, cluster.name), cluster.public)
+    cluster.apply([tls_secret(good), *manifests.objects("gateway", cluster=cluster.model)])
     cluster.wait("Envoy ready", lambda: _proxy_ready(cluster), timeout=READY_SECONDS)
     how = ["--for=condition=Programmed", "gateway/envoy-gateway", f"--timeout={READY_SECONDS}s"]
     cluster.kubectl("-n", SECRET[0], "wait", *how, timeout=READY_SECONDS + 5)
 
 
-def tls_secret(certificate: str, key: str) -> Json:
+def tls_secret(pair: Pair) -> Json:
     """The Secret that the https listener names."""
     namespace, name = SECRET
-    data = {"tls.crt": certificate, "tls.key": key}
+    data = {"tls.crt": pair.certificate, "tls.key": pair.key}
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "metadata": metadata, "stringData": data}
-
-
-def certificates(paths: Paths, cluster: str) -> Path:
-    """Folder of what tests may put in the Secret: ``good`` and the faulty ones, ``.crt`` and ``.key``."""
-    return paths.cluster(cluster) / "certificates"
-
-
-def store(folder: Path, pairs: t.Mapping[str, Pair]) -> None:
-    for name, pair in pairs.items():
-        pair.write(folder, name)
 
 
 def _proxy_ready(cluster: Cluster) -> bool:
