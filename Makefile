@@ -23,8 +23,9 @@ sandbox: collections  ## Start the sandbox in the HTTP era and leave it running
 sandbox-down:  ## End the sandbox
 	@$(SANDBOX) down
 
-sandbox-shell:  ## Run CMD='...' inside the sandbox's network (CLUSTER=alpha|beta for a cluster's own)
-	@$(SANDBOX) shell $(if $(CLUSTER),--cluster $(CLUSTER)) -- $(CMD)
+sandbox-shell: export CMD := $(CMD)
+sandbox-shell:  ## Run CMD='...' inside the sandbox's network (CLUSTER=alpha|beta for its nodes, AS_POD=1 for a pod)
+	@$(SANDBOX) shell $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(AS_POD),--as-pod) -- sh -c "$$CMD"
 
 test: lint unit integration  ## Every check
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two Kubernetes clusters on Talos nodes on this machine, in namespaces of their own: up, down, status, shell."""
+"""Two Kubernetes clusters on Talos nodes on this machine, in namespaces of their own: up, down, status, shell, and the demo."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="sandbox", description=__doc__)
-    verbs = parser.add_subparsers(required=True, metavar="up|down|status|shell")
+    verbs = parser.add_subparsers(required=True, metavar="up|down|status|shell|demo|benchmark")
     up = verbs.add_parser("up", help="start it, or find it running")
     up.set_defaults(act=_up)
     up.add_argument("--foreground", action="store_true", help="stay, and take the sandbox along when ending")
@@ -47,6 +47,8 @@ def _options() -> argparse.Namespace:
     up.add_argument("--lifetime", default=lifetime, help=f"it ends by itself after this time (now {lifetime})")
     verbs.add_parser("down", help="end it").set_defaults(act=_down)
     verbs.add_parser("status", help="what runs").set_defaults(act=_status)
+    verbs.add_parser("demo", help="the migration, before and after").set_defaults(act=_demo)
+    verbs.add_parser("benchmark", help="what a run without changes costs").set_defaults(act=_benchmark)
     enter = verbs.add_parser("shell", help="run a command inside")
     enter.set_defaults(act=_shell)
     enter.add_argument("--cluster", choices=[c.name for c in CLUSTERS], help="on that cluster's nodes; else on the LAN")
@@ -91,6 +93,19 @@ def _status(_: argparse.Namespace) -> int:
     for name, part in state.get("parts", {}).items():
         print(f"  {name:<32} pid {part['pid']:>6}  restarts {part['restarts']}")
     return 0 if state.get("ready") else 1
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from .demo import demo  # noqa: PLC0415 (up, down and shell need none of it)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    return demo()
+
+
+def _benchmark(_: argparse.Namespace) -> int:
+    from .benchmark import benchmark  # noqa: PLC0415 (as above)
+
+    return benchmark()
 
 
 def _shell(options: argparse.Namespace) -> int:

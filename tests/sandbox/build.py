@@ -76,7 +76,12 @@ PROGRAMS = (
     _kubernetes("kubelet", "--version"),
     Program("etcd", "etcd", "go.etcd.io/etcd/server/v3", {}, ("--version",), f"etcd Version: {ETCD}"),
     Program("coredns", "coredns", "."),
-    Program("registry", "harbor", "./cmd/registry"),
+    Program(
+        "registry",
+        "harbor",
+        "./cmd/registry",
+        {"github.com/distribution/distribution/v3/version.version": "v3.1.2"},
+    ),
     Program("harbor-core", "harbor", "./cmd/harbor-core"),
     Program("harbor-jobservice", "harbor", "./cmd/harbor-jobservice"),
     Program("spegel", "harbor", "./cmd/spegel"),
@@ -140,7 +145,7 @@ def _key(program: Program, go: str) -> str:
     digest = hashlib.sha256(f"{go}\n{program.package}\n{program.flags}".encode())
     inputs = [folder / "go.mod", folder / "go.sum"]
     if program.own:
-        inputs += sorted(p for p in folder.rglob("*") if p.suffix in {".go", ".yaml", ".tmpl"} and "_test" not in p.name)
+        inputs += sorted(path for path in folder.rglob("*.go") if not path.name.endswith("_test.go"))
     for path in inputs:
         digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks on the sandbox, in the order in which an operator runs them: there, again, back, again, there."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from sandbox.model import CLUSTERS
+from sandbox.observe import node_hosts, observe
+from sandbox.recap import changed, recap
+
+if t.TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
+    from sandbox.inside import Inside
+
+pytestmark = pytest.mark.sandbox
+
+State = dict[str, t.Any]
+
+
+def state(inside: Inside) -> State:
+    """All that the collection may change, read with kubectl and from the nodes' disks."""
+    found: State = {}
+    for cluster in CLUSTERS:
+        harbor = cluster.harbor_namespace
+        found[cluster.name] = {
+            "Corefile": _data(inside, cluster.name, "kube-system", "configmap", "coredns")["Corefile"],
+            "core": _data(inside, cluster.name, harbor, "configmap", "harbor-core"),
+            "jobservice": _data(inside, cluster.name, harbor, "configmap", "harbor-jobservice-env"),
+            "alias": inside.run(
+                "kubectl", f"--context={cluster.name}", "-n", "envoy-gateway-system", "get", "service", "envoy-proxy"
+            ).returncode,
+            "nodes": {node.name: node_hosts(inside, cluster, node) for node in cluster.nodes},
+            "hosts": {
+                node.name: (inside.places.node(cluster.name, node.name) / "root/etc/hosts").read_text()
+                for node in cluster.nodes
+            },
+        }
+    return found
+
+
+def _data(inside: Inside, cluster: str, namespace: str, kind: str, name: str) -> dict[str, str]:
+    found = json.loads(inside.kubectl(cluster, "get", "-n", namespace, kind, name, "-o", "json"))
+    return t.cast("dict[str, str]", found["data"])
+
+
+def succeeded(done: CompletedProcess[str]) -> CompletedProcess[str]:
+    assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-2000:]}"
+    return done
+
+
+def counts(done: CompletedProcess[str]) -> dict[str, int]:
+    return {host: counters["changed"] for host, counters in recap(done.stdout).items()}
+
+
+def diff_lines(done: CompletedProcess[str]) -> list[str]:
+    return sorted(line for line in done.stdout.splitlines() if line.startswith(("+", "-")))
+
+
+@pytest.fixture(scope="module")
+def http_era(sandbox: Inside) -> State:
+    found = state(sandbox)
+    assert found["beta"]["core"]["EXT_ENDPOINT"] == "http://192.168.1.105", "the sandbox is not in the HTTP era"
+    return found
+
+
+@pytest.fixture(scope="module")
+def https_state(sandbox: Inside, http_era: State) -> State:
+    """The migration, once for this module; that check mode predicts it is tested on the way."""
+    planned = succeeded(sandbox.playbook("site.yml", "--check", "--diff"))
+    assert state(sandbox) == http_era, "check mode changed something"
+    done = succeeded(sandbox.playbook("site.yml", "--diff"))
+    assert counts(planned) == counts(done)
+    assert diff_lines(planned) == diff_lines(done)
+    assert "sandbox-pull-secret" not in planned.stdout + done.stdout
+    assert changed(done.stdout) > 0
+    return state(sandbox)
+
+
+def test_the_migration_does_what_the_table_of_the_demo_promises(sandbox: Inside, https_state: State) -> None:
+    assert https_state["alpha"]["nodes"]["alpha-cp-1"].get("harbor.example.com", [])[-1:] != [
+        "http://harbor-core.default.svc.cluster.local"
+    ]
+    for name, view in observe(sandbox, tag="after").items():
+        assert view.https_from_pod.startswith("401, certificate verified"), name
+        assert view.realm == "https://harbor.example.com/service/token", name
+        assert all(" fails " not in node.pull for node in view.nodes.values()), view
+
+
+def test_a_second_run_changes_nothing(sandbox: Inside, https_state: State) -> None:
+    done = succeeded(sandbox.playbook("site.yml"))
+    assert changed(done.stdout) == 0
+    assert state(sandbox) == https_state
+
+
+def test_the_doctor_finds_nothing_and_changes_nothing(sandbox: Inside, https_state: State) -> None:
+    done = succeeded(sandbox.playbook("playbooks/doctor.yml"))
+    assert "the site is in the wanted state" in done.stdout
+    assert changed(done.stdout) == 0
+    assert state(sandbox) == https_state
+
+
+def test_the_way_back_gives_the_http_era_back(sandbox: Inside, http_era: State, https_state: State) -> None:
+    planned = succeeded(sandbox.playbook("playbooks/rollback.yml", "--check"))
+    assert state(sandbox) == https_state
+    done = succeeded(sandbox.playbook("playbooks/rollback.yml"))
+    assert counts(planned) == counts(done)
+    assert state(sandbox) == http_era
+    assert changed(succeeded(sandbox.playbook("playbooks/rollback.yml")).stdout) == 0
+
+
+def test_and_there_again(sandbox: Inside, https_state: State) -> None:
+    succeeded(sandbox.playbook("site.yml"))
+    assert state(sandbox) == https_state
+    assert changed(succeeded(sandbox.playbook("site.yml")).stdout) == 0
