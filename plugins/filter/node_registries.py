@@ -52,7 +52,7 @@ options:
     type: str
     default: ""
   host_address:
-    description: Address for the public name in the node's own hosts file, where the node cannot reach the load balancer.
+    description: Address for the public name in the node's hosts file, for nodes that cannot reach the load balancer.
     type: str
     default: ""
 """

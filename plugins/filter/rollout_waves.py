@@ -12,13 +12,15 @@ name: rollout_waves
 short_description: Sort the nodes that differ into waves
 version_added: 0.1.0
 description:
-  - The k-th node of every cluster is in wave k, so that clusters advance side by side and nodes of one cluster one after the other.
+  - The k-th node of every cluster is in wave k.
+  - So clusters advance side by side, and the nodes of one cluster one after the other.
 positional: _input
 options:
   _input:
     description:
       - The inventory's groups, as in the magic variable C(groups).
-      - C(all) gives the order, C(registry_differs) holds the nodes to change and each C(registry_nodes_of_<cluster>) the nodes of a cluster.
+      - C(all) gives the order, C(registry_differs) holds the nodes to change.
+      - Each C(registry_nodes_of_<cluster>) holds the nodes of a cluster.
     type: dict
     required: true
   at_once:

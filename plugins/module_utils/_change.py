@@ -8,7 +8,6 @@ import typing as t
 from dataclasses import dataclass
 
 import yaml
-
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 
 if t.TYPE_CHECKING:

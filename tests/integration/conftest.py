@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from sandbox import keeper
 from sandbox.inside import Inside
 from sandbox.model import STAGES

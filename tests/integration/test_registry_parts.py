@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+
 from sandbox.build import PARTS
 
 if t.TYPE_CHECKING:

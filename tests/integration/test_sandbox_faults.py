@@ -7,6 +7,7 @@ import json
 import typing as t
 
 import pytest
+
 from sandbox.faults import ALIAS, UNPARSABLE, Faults
 from sandbox.model import CLUSTERS, REGISTRY_NAME
 from sandbox.workloads import coredns, harbor

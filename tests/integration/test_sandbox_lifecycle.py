@@ -17,6 +17,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from sandbox import keeper
 from sandbox.paths import TESTS, Paths
 from sandbox.process import until

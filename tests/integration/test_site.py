@@ -7,6 +7,7 @@ import json
 import typing as t
 
 import pytest
+
 from sandbox.model import CLUSTERS
 from sandbox.observe import node_hosts, observe
 from sandbox.recap import changed, recap

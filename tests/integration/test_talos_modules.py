@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+
 from sandbox import build
 
 if t.TYPE_CHECKING:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from sandbox import build
 
 CAPTURES = Path(__file__).resolve().parents[3] / "shared" / "talos-1.13"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Two Kubernetes clusters on Talos nodes on this machine, in namespaces of their own: up, down, status, shell, and the demo."""
+"""Two Kubernetes clusters on Talos nodes on this machine, in namespaces of their own, and the demo on them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 
 __all__ = ["Cluster", "control_plane", "kubeconfig", "merge", "rolled_out"]
 
-READY_SECONDS = 60
+READY_SECONDS = 240
 # No cloud, no volumes but those of ConfigMaps and Secrets, no autoscaling.
 UNUSED_CONTROLLERS = (
     "cloud-node-lifecycle",

@@ -46,6 +46,7 @@ class ClusterModel:
     """One cluster, as the rest of the world sees it.
 
     ``lan_address`` is the router's side of the cluster's cable: default gateway and upstream DNS of its nodes.
+    ``image_name`` is the registry as image references name it.
     ``balanced`` gives Services (namespace, name) of type LoadBalancer their address; a Service that Envoy Gateway
     made for a Gateway gets ``gateway_address``.
     """
@@ -59,6 +60,7 @@ class ClusterModel:
     dns_service: str
     gateway_address: str
     harbor_namespace: str
+    image_name: str
     balanced: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
@@ -100,6 +102,7 @@ CLUSTERS: tuple[ClusterModel, ...] = (
         dns_service="10.96.0.10",
         gateway_address="203.0.113.7",
         harbor_namespace="default",
+        image_name=REGISTRY_NAME,
     ),
     ClusterModel(
         name="beta",
@@ -111,6 +114,7 @@ CLUSTERS: tuple[ClusterModel, ...] = (
         dns_service="10.43.0.10",
         gateway_address="192.168.1.110",
         harbor_namespace="harbor",
+        image_name="192.168.1.105",
         balanced={("harbor", "harbor"): "192.168.1.105"},
     ),
 )

@@ -27,8 +27,8 @@ __all__ = ["generate", "generate_command", "start", "talos_command", "talosconfi
 IMAGES = Path(__file__).with_name("images.yaml")
 SOCKETS = Path("/run/splithorizon")  # paths of sockets must be short; /run is the sandbox's own
 TALOSCONFIG = "talosconfig"
-RUNTIME_SECONDS = 30
-READY_SECONDS = 60
+RUNTIME_SECONDS = 120
+READY_SECONDS = 240
 
 
 def generate(cluster: Cluster) -> None:

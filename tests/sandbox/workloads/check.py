@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 __all__ = ["era"]
 
 CURL = ("curl", "-sS", "-o", "/dev/null", "--connect-timeout", "2", "--max-time", "5", "-D", "-")
-PULL_SECONDS = 30
+PULL_SECONDS = 60
 
 
 def era(cluster: Cluster) -> None:

@@ -18,7 +18,7 @@ __all__ = ["SECRET", "controller", "publish", "tls_secret"]
 SECRET = ("envoy-gateway", "harbor-tls")
 SYSTEM = "envoy-gateway-system"
 PROXY = "app.kubernetes.io/component=proxy,gateway.envoyproxy.io/owning-gateway-name=envoy-gateway"
-READY_SECONDS = 120
+READY_SECONDS = 240
 
 
 def controller(cluster: Cluster) -> None:

@@ -23,7 +23,7 @@ __all__ = ["ADMIN_PASSWORD", "COMPONENTS", "config_maps", "install"]
 ADMIN_PASSWORD = "Harbor12345"
 VERSION = "2.15.2"
 COMPONENTS = ("harbor-registry", "harbor-core", "harbor-jobservice")
-READY_SECONDS = 120
+READY_SECONDS = 240
 
 
 def install(cluster: Cluster) -> None:

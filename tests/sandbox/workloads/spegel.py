@@ -16,7 +16,7 @@ __all__ = ["NAMESPACE", "install", "present", "render", "values"]
 
 NAMESPACE = "kube-system"
 HOSTS = "/etc/cri/conf.d/hosts"
-READY_SECONDS = 120
+READY_SECONDS = 240
 
 
 def values(cluster: str) -> Json:

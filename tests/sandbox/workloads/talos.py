@@ -20,8 +20,8 @@ if t.TYPE_CHECKING:
 
 __all__ = ["config_at_start", "install", "talosctl"]
 
-APPLY_SECONDS = 60
-REBOOT_SECONDS = 60
+APPLY_SECONDS = 120
+REBOOT_SECONDS = 120
 
 
 def install(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
 
 __all__ = ["install", "run"]
 
-READY_SECONDS = 60
+READY_SECONDS = 240
 
 
 def install(cluster: Cluster) -> None:

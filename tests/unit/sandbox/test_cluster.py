@@ -6,6 +6,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+
 from sandbox.cluster import control_plane, kubeconfig, merge, rolled_out
 from sandbox.model import CLUSTERS, by_name
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from sandbox.helm_standin import HelmStandIn
 from sandbox.process import Failed
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sandbox.keeper import seconds, unshare
 from sandbox.process import Failed
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import yaml
+
 from sandbox import kubelet
 
 CLUSTER = kubelet.Kubelet(cluster_dns="10.96.0.10", client_ca="CA")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sandbox.loadbalancer import GATEWAY_LABEL, address_for
 from sandbox.model import by_name
 

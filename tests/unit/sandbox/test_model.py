@@ -5,6 +5,7 @@ import ipaddress
 import itertools
 
 import pytest
+
 from sandbox.model import CLUSTERS, ClusterModel, by_name
 
 each = pytest.mark.parametrize("cluster", CLUSTERS, ids=lambda cluster: cluster.name)

@@ -6,6 +6,7 @@ import datetime
 import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
 from sandbox.pki import Authority, Pair, faulty
 
 NAME = "harbor.example.com"

@@ -4,6 +4,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+
 from sandbox import process
 from sandbox.process import Failed, Part, Supervisor, run, until
 

@@ -8,6 +8,7 @@ import typing as t
 
 import pytest
 import yaml
+
 from sandbox.model import CLUSTERS, by_name
 from sandbox.workloads import coredns, harbor, manifests, spegel
 from sandbox.workloads.era import ERAS

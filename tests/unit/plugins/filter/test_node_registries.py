@@ -6,7 +6,6 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-
 from ansible_collections.splithorizon.registry.plugins.filter.node_registries import node_registries
 
 GUIDE_2: dict[str, t.Any] = {
@@ -57,7 +56,7 @@ def test_a_node_that_cannot_reach_the_load_balancer_gets_the_name_in_its_hosts()
 def test_going_there_and_back_leaves_no_key_undecided(transport: str) -> None:
     """Every key that one state sets is set or absent in the other, so nothing of it stays behind."""
     other = {"https": "http", "http": "https"}[transport]
-    set_keys, decided_keys = node_registries(transport, **GUIDE_2, ca="PEM"), node_registries(other, **GUIDE_2, ca="PEM")
+    set_keys, decided_keys = (node_registries(way, **GUIDE_2, ca="PEM") for way in (transport, other))
     for kind in ("mirrors", "auth", "tls"):
         assert {item["name"] for item in set_keys[kind]} <= {item["name"] for item in decided_keys[kind]}
     names = {name for item in set_keys["hosts"] if item.get("state") != "absent" for name in item["names"]}
