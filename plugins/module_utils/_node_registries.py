@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
+    "LAYER_SPEC",
     "REGISTRIES_SPEC",
     "Auth",
     "Endpoint",
@@ -40,7 +41,7 @@ Json = dict[str, t.Any]
 
 _STATE: Json = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
-# Kept in step with the documentation of talos_registry_mirror and talos_registry_survey.
+# Both kept in step with doc_fragments/_registries.py.
 REGISTRIES_SPEC: Json = {
     "mirrors": {
         "type": "list",
@@ -92,6 +93,8 @@ REGISTRIES_SPEC: Json = {
         },
     },
 }
+
+LAYER_SPEC: Json = {"layer": {"type": "str", "choices": ["auto", "v1alpha1", "documents"], "default": "auto"}}
 
 
 @dataclass(frozen=True, kw_only=True)

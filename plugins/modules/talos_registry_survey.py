@@ -18,140 +18,13 @@ extends_documentation_fragment:
   - splithorizon.registry._attributes.read_only
   - splithorizon.registry._attributes.actiongroup_talos
   - splithorizon.registry._talos
+  - splithorizon.registry._registries
 options:
   nodes:
-    description: The nodes, each with what is wanted of it.
+    description: Addresses or names of the nodes, as they are given to C(talosctl --nodes).
     type: list
-    elements: dict
+    elements: str
     required: true
-    suboptions:
-      node:
-        description: Address or name of the node, as it is given to C(talosctl --nodes).
-        type: str
-        required: true
-      mirrors:
-        description: Where images of a registry are pulled from.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          name:
-            description:
-              - The registry as image references name it, V(host) or V(host:port), without a scheme.
-              - V(*) is every registry without a mirror of its own.
-            type: str
-            required: true
-          endpoints:
-            description:
-              - URLs to ask in this order, V(http://) or V(https://). All of the registry's endpoints.
-              - An item is a URL, or a dictionary of C(url) and C(override_path).
-              - Required if O(nodes[].mirrors[].state=present).
-            type: list
-            elements: raw
-            default: []
-          skip_fallback:
-            description: Do not ask the registry itself when no endpoint has the image. Needs Talos 1.9.
-            type: bool
-            default: false
-          override_path:
-            description: The endpoints' paths are complete, C(/v2) is not added to them.
-            type: bool
-            default: false
-          state:
-            description: Whether the mirror is to be there.
-            type: str
-            choices: [present, absent]
-            default: present
-      auth:
-        description:
-          - Credentials for the hosts of endpoint URLs. One kind of credentials for each host.
-          - Before Talos 1.14 containerd takes changed credentials only when the node restarts, see RV(nodes).
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          name:
-            description: Host of the endpoint's URL, with its port if the URL writes one.
-            type: str
-            required: true
-          username:
-            description: User or robot account; goes with O(nodes[].auth[].password).
-            type: str
-          password:
-            description: Its password.
-            type: str
-          auth:
-            description: User and password as C(user:password) in Base64.
-            type: str
-          identity_token:
-            description: An identity token.
-            type: str
-          state:
-            description: Whether the credentials are to be there.
-            type: str
-            choices: [present, absent]
-            default: present
-      tls:
-        description: How the certificates of endpoints are verified.
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          name:
-            description: Host of an V(https://) endpoint's URL, with its port if the URL writes one.
-            type: str
-            required: true
-          ca:
-            description: Certificates to trust for it, as PEM text.
-            type: str
-          client_cert:
-            description: Client certificate, as PEM text; goes with O(nodes[].tls[].client_key).
-            type: str
-          client_key:
-            description: Its private key, as PEM text.
-            type: str
-          insecure_skip_verify:
-            description: Do not verify the certificate.
-            type: bool
-            default: false
-          state:
-            description: Whether the settings are to be there.
-            type: str
-            choices: [present, absent]
-            default: present
-      hosts:
-        description: Lines of the node's C(/etc/hosts).
-        type: list
-        elements: dict
-        default: []
-        suboptions:
-          ip:
-            description: The address. Only names that are to be absent may do without, and then go wherever they are.
-            type: str
-            default: ""
-          names:
-            description:
-              - All names of the address. A name that another address has is moved here.
-              - With O(nodes[].hosts[].state=absent) the names to take away; none means the address and all its names.
-            type: list
-            elements: str
-            default: []
-          state:
-            description: Whether the names are to be there.
-            type: str
-            choices: [present, absent]
-            default: present
-  layer:
-    description:
-      - Where new settings are written. In V(v1alpha1) they are in C(machine.registries) and
-        C(machine.network.extraHostEntries) of the v1alpha1 document. In V(documents) each has a document of its own
-        (C(RegistryMirrorConfig), C(RegistryAuthConfig), C(RegistryTLSConfig), C(StaticHostConfig); Talos 1.12).
-      - V(auto) keeps to what the node uses, and takes documents where it uses neither and is 1.12 or newer.
-        A setting that is right already stays where it is.
-      - A setting is taken out of the other layer, so that it neither hides what is wanted nor comes back later.
-    type: str
-    choices: [auto, v1alpha1, documents]
-    default: auto
 notes:
   - Needs credentials with the role C(os:admin).
 seealso:
@@ -163,13 +36,10 @@ author:
 EXAMPLES = r"""
 - name: Which nodes are not as they should be?
   splithorizon.registry.talos_registry_survey:
-    nodes:
-      - node: 10.5.0.3
-        mirrors: &mirrors
-          - name: harbor.example.com
-            endpoints: [https://harbor.example.com]
-      - node: 10.5.0.4
-        mirrors: *mirrors
+    nodes: [10.5.0.3, 10.5.0.4]
+    mirrors:
+      - name: 192.168.1.105
+        endpoints: [https://harbor.example.com]
   register: survey
 
 - name: Those
@@ -179,7 +49,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: For each node of O(nodes) what was found, by the name that was given.
+  description: For each of O(nodes) what was found, by the name that was given.
   returned: success
   type: dict
   contains:
@@ -243,11 +113,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import fail
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, RegistryError
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_change import Finding, survey
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import (
+    LAYER_SPEC,
     REGISTRIES_SPEC,
-    Wanted,
     node_name,
     wanted_from,
 )
@@ -255,31 +125,19 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl im
 
 SPEC: dict[str, t.Any] = {
     **TALOS_SPEC,
-    "nodes": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {"node": {"type": "str", "required": True}, **REGISTRIES_SPEC},
-    },
-    "layer": {"type": "str", "choices": ["auto", "v1alpha1", "documents"], "default": "auto"},
+    **REGISTRIES_SPEC,
+    **LAYER_SPEC,
+    "nodes": {"type": "list", "elements": "str", "required": True},
 }
 
 
-def wanted_of(items: list[dict[str, t.Any]]) -> dict[str, Wanted]:
-    wanted: dict[str, Wanted] = {}
-    for index, item in enumerate(items):
-        name = node_name(item["node"], where=f"nodes[{index}].node")
-        if name in wanted:
-            raise BadInput(f"{name} is there twice", where=f"nodes[{index}].node", cure="Name each node once")
-        wanted[name] = wanted_from(item, where=f"nodes[{index}]")
-    return wanted
-
-
 def findings(module: AnsibleModule) -> dict[str, Finding]:
-    wanted = wanted_of(module.params["nodes"])
-    access = Access.of(module.params)
-    found = Talosctl(access).nodes(list(wanted)) if wanted else {}
-    return {name: survey(node, wanted[name], layer=module.params["layer"]) for name, node in found.items()}
+    params = module.params
+    names = [node_name(name, where=f"nodes[{index}]") for index, name in enumerate(params["nodes"])]
+    wanted = wanted_from(params)
+    access = Access.of(params)
+    found = Talosctl(access).nodes(names) if names else {}
+    return {name: survey(node, wanted, layer=params["layer"]) for name, node in found.items()}
 
 
 def main() -> None:

@@ -152,8 +152,8 @@ class Lab:
         return call("talos_registry_mirror", check=check, **{"node": NODES[name], **self.options(name), **options})
 
     def survey(self, names: list[str], wanted: Json, **options: t.Any) -> Json:
-        nodes = [{"node": NODES.get(name, name), **wanted} for name in names]
-        return call("talos_registry_survey", nodes=nodes, **{**self.options("a"), **options})
+        nodes = [NODES.get(name, name) for name in names]
+        return call("talos_registry_survey", nodes=nodes, **{**wanted, **self.options("a"), **options})
 
 
 def call(module: str, *, check: bool = False, **options: t.Any) -> Json:

@@ -35,18 +35,16 @@ def taken(spec):
 @pytest.mark.parametrize("name", ["talos_registry_mirror", "talos_registry_survey"])
 def test_documentation_and_specification_agree(name):
     module = importlib.import_module(f"{BASE}.modules.{name}")
-    fragment = importlib.import_module(f"{BASE}.doc_fragments._talos").ModuleDocFragment
-    documented = {
-        **yaml.safe_load(module.DOCUMENTATION)["options"],
-        **yaml.safe_load(fragment.DOCUMENTATION)["options"],
-    }
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    for part in ("_talos", "_registries"):
+        fragment = importlib.import_module(f"{BASE}.doc_fragments.{part}").ModuleDocFragment
+        documented |= yaml.safe_load(fragment.DOCUMENTATION)["options"]
     assert told(documented) == taken(module.SPEC)
 
 
 @pytest.mark.parametrize("name", ["talos_registry_mirror", "talos_registry_survey"])
 def test_secrets_are_marked(name):
-    spec = importlib.import_module(f"{BASE}.modules.{name}").SPEC
-    registries = spec["nodes"]["options"] if name == "talos_registry_survey" else spec
+    registries = importlib.import_module(f"{BASE}.modules.{name}").SPEC
     marked = {
         f"{kind}.{option}"
         for kind in ("mirrors", "auth", "tls", "hosts")
