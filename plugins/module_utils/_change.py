@@ -11,26 +11,20 @@ import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ansible.module_utils.basic import AnsibleModule
 
-__all__ = ["HIDDEN", "Change", "fail", "hide", "report"]
-
-HIDDEN = "VALUE_HIDDEN"
+__all__ = ["Change", "fail", "report"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What was there and what will be there: text, or data that is shown as YAML.
-
-    ``secrets`` are replaced by a placeholder in the diff, never in the comparison.
-    """
+    """What was there and what will be there: text, or data that is shown as YAML. Neither may hold a secret."""
 
     what: str
     before: t.Any
     after: t.Any
-    secrets: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -41,8 +35,8 @@ class Change:
         return {
             "before_header": self.what,
             "after_header": self.what,
-            "before": hide(_as_text(self.before), self.secrets),
-            "after": hide(_as_text(self.after), self.secrets),
+            "before": _as_text(self.before),
+            "after": _as_text(self.after),
         }
 
 
@@ -50,13 +44,6 @@ def _as_text(value: t.Any) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
-
-
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """``text`` with every secret replaced by a placeholder, the longest first."""
-    for secret in sorted({s for s in secrets if s}, key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return text
 
 
 def fail(module: AnsibleModule, error: RegistryError) -> t.NoReturn:

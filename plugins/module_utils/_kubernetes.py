@@ -36,6 +36,7 @@ KUBERNETES_SPEC: Json = dict(AUTH_ARG_SPEC)
 
 CALL_SECONDS = 20
 POLL_SECONDS = 1.0
+REASON_LENGTH = 300
 MERGE_PATCH = "application/merge-patch+json"
 
 _PLURAL_EXCEPTIONS = {"Ingress": "ingresses", "EndpointSlice": "endpointslices", "NetworkPolicy": "networkpolicies"}
@@ -223,7 +224,7 @@ def _connect(auth: Json) -> t.Any:
 
 def _reason(error: t.Any) -> str:
     try:
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(error.body)["message"])[:REASON_LENGTH]  # it may quote the object
     except (TypeError, ValueError, KeyError):
         return str(error.reason)
 
