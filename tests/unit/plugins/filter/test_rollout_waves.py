@@ -10,6 +10,9 @@ GROUPS = {
     "registry_nodes_of_alpha": ["a3", "a1", "a2"],
     "registry_nodes_of_beta": ["b1"],
     "registry_differs": ["a1", "a2", "a3", "b1"],
+    "registry_surveyed": ["b1", "a1", "a2", "a3"],
+    "registry_asked": ["alpha", "beta"],
+    "registry_ready": ["beta", "alpha"],
     "clusters": ["alpha", "beta"],
 }
 
@@ -26,3 +29,16 @@ def test_nodes_that_do_not_differ_are_in_no_wave() -> None:
 
 def test_several_at_once() -> None:
     assert rollout_waves(GROUPS, at_once=2) == [["a1", "a2", "b1"], ["a3"]]
+
+
+def test_a_cluster_whose_check_or_step_failed_keeps_all_its_nodes_as_they_are() -> None:
+    assert rollout_waves({**GROUPS, "registry_ready": ["beta"]}) == [["b1"]]
+
+
+def test_a_cluster_of_which_a_node_cannot_be_changed_keeps_all_its_nodes_as_they_are() -> None:
+    assert rollout_waves({**GROUPS, "registry_surveyed": ["b1", "a1", "a3"]}) == [["b1"]]
+
+
+def test_nodes_of_a_cluster_that_the_limit_leaves_out_are_changed() -> None:
+    limited = {**GROUPS, "registry_nodes_of_alpha": ["a2"], "registry_asked": [], "registry_ready": []}
+    assert rollout_waves({**limited, "registry_nodes_of_beta": []}) == [["a2"]]
