@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cluster: what a port-forward asks of the API server."""
+
+from __future__ import annotations
+
+import socket
+import types
+import typing as t
+
+import pytest
+from ansible_collections.splithorizon.registry.plugins.module_utils import _kubernetes
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Unreachable
+from kubernetes.client import Configuration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import ws_client
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> _kubernetes.Cluster:
+    configuration = Configuration(host="https://api:6443", api_key={"authorization": "Bearer secret"})
+    client = types.SimpleNamespace(client=types.SimpleNamespace(configuration=configuration))
+    monkeypatch.setattr(_kubernetes, "_connect", lambda auth: client)
+    return _kubernetes.Cluster({})
+
+
+def test_forward_asks_as_the_configured_user(cluster: _kubernetes.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, t.Any] = {}
+    ours, theirs = socket.socketpair()
+
+    def call(configuration: Configuration, method: str, url: str, **how: t.Any) -> types.SimpleNamespace:
+        asked.update(how, method=method, url=url)
+        return types.SimpleNamespace(socket=lambda port: ours, close=lambda: None)
+
+    monkeypatch.setattr(ws_client, "portforward_call", call)
+    with theirs, cluster.forward("kube-system", "coredns-1", 53):
+        pass
+    assert asked == {
+        "method": "GET",
+        "url": "https://api:6443/api/v1/namespaces/kube-system/pods/coredns-1/portforward",
+        "query_params": [("ports", "53")],
+        "headers": {"authorization": "Bearer secret"},
+    }
+
+
+def test_forward_says_which_pod_was_refused(cluster: _kubernetes.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(*_: t.Any, **how: t.Any) -> t.NoReturn:
+        raise ApiException(status=0, reason="Handshake status 404 Not Found")
+
+    monkeypatch.setattr(ws_client, "portforward_call", call)
+    with (
+        pytest.raises(Unreachable, match=r"pod kube-system/coredns-1:53.*404"),
+        cluster.forward("kube-system", "coredns-1", 53),
+    ):
+        pass
