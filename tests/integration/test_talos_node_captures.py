@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The sandbox's Talos node answers the real talosctl as a real Talos v1.13.0 node did.
 
-Every captured case is played once, in the captures' order, by ``talos_replay``; each test compares one case.
+Every captured case is played once, in its capture's order, by ``talos_replay``; each test compares one case. The two
+captures are played side by side, each to a node of its own.
 """
 
 from __future__ import annotations
@@ -43,12 +44,17 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, t.A
     programs = Path(os.environ.get("TALOS_PROGRAMS", build.BIN))
     if not all((programs / name).exists() for name in ("talosctl", "talos-node")):
         build.build_all()
-    folder = tmp_path_factory.mktemp("talos")
+    folders = {capture: tmp_path_factory.mktemp(capture) for capture in ("recorded", "ground-truth")}
     network = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
-    command = [*network, "--kill-child", sys.executable, str(REPLAY), str(programs), str(CAPTURES), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode == 0, done.stderr
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("recorded", "ground-truth")}
+    command = [*network, "--kill-child", sys.executable, str(REPLAY), str(programs), str(CAPTURES)]
+    played = {
+        capture: subprocess.Popen([*command, str(folder), capture], stderr=subprocess.PIPE, text=True)
+        for capture, folder in folders.items()
+    }
+    for process in played.values():
+        said = process.communicate(timeout=SECONDS)[1]
+        assert process.returncode == 0, said
+    return {capture: json.loads((folder / f"{capture}.json").read_text()) for capture, folder in folders.items()}
 
 
 @pytest.mark.parametrize("case", _cases("recorded.yaml"))
