@@ -3,49 +3,21 @@
 
 from __future__ import annotations
 
-import json
 import typing as t
 
 import pytest
 
-from sandbox.model import CLUSTERS
-from sandbox.observe import node_hosts, observe
+from integration.site_state import state
+from sandbox.observe import observe
 from sandbox.recap import changed, recap
 
 if t.TYPE_CHECKING:
     from subprocess import CompletedProcess
 
+    from integration.site_state import State
     from sandbox.inside import Inside
 
 pytestmark = pytest.mark.sandbox
-
-State = dict[str, t.Any]
-
-
-def state(inside: Inside) -> State:
-    """All that the collection may change, read with kubectl and from the nodes' disks."""
-    found: State = {}
-    for cluster in CLUSTERS:
-        harbor = cluster.harbor_namespace
-        found[cluster.name] = {
-            "Corefile": _data(inside, cluster.name, "kube-system", "configmap", "coredns")["Corefile"],
-            "core": _data(inside, cluster.name, harbor, "configmap", "harbor-core"),
-            "jobservice": _data(inside, cluster.name, harbor, "configmap", "harbor-jobservice-env"),
-            "alias": inside.run(
-                "kubectl", f"--context={cluster.name}", "-n", "envoy-gateway-system", "get", "service", "envoy-proxy"
-            ).returncode,
-            "nodes": {node.name: node_hosts(inside, cluster, node) for node in cluster.nodes},
-            "hosts": {
-                node.name: (inside.places.node(cluster.name, node.name) / "root/etc/hosts").read_text()
-                for node in cluster.nodes
-            },
-        }
-    return found
-
-
-def _data(inside: Inside, cluster: str, namespace: str, kind: str, name: str) -> dict[str, str]:
-    found = json.loads(inside.kubectl(cluster, "get", "-n", namespace, kind, name, "-o", "json"))
-    return t.cast("dict[str, str]", found["data"])
 
 
 def succeeded(done: CompletedProcess[str]) -> CompletedProcess[str]:

@@ -34,8 +34,8 @@ if t.TYPE_CHECKING:
 __all__ = ["ALIAS", "UNPARSABLE", "Faults"]
 
 ALIAS = ("envoy-gateway-system", "envoy-proxy")
-# A brace that nothing opens.
-UNPARSABLE = ".:53 {\n    errors\n    forward . /etc/resolv.conf\n}\n}\n"
+# A brace that nothing closes.
+UNPARSABLE = ".:53 {\n    errors\n    forward . /etc/resolv.conf\n"
 SERVED_SECONDS = 30
 EXPIRY_SECONDS = 10.0
 ROLLOUT_SECONDS = 180
@@ -118,6 +118,19 @@ class Faults:
             yield
         finally:
             control.unlink(missing_ok=True)
+
+    @contextmanager
+    def pending(self, name: str, mode: str) -> Iterator[None]:
+        """A configuration of somebody else that waits on a node: a ``try`` of ten minutes, or a ``staged`` one."""
+        node = self.model.node(name)
+        entry = {"machine": {"network": {"extraHostEntries": [{"ip": "192.0.2.9", "aliases": ["other.example.com"]}]}}}
+        how = ("--timeout", "10m") if mode == "try" else ()
+        before = json.loads(self._talosctl(node.address, "get", "mc", "v1alpha1", "-o", "json"))["spec"]
+        self._talosctl(node.address, "patch", "mc", "--mode", mode, *how, "-p", json.dumps(entry))
+        try:
+            yield
+        finally:
+            self._talosctl(node.address, "apply-config", "--mode", "no-reboot", "-f", "/dev/stdin", stdin=before)
 
     # Back to the start
 

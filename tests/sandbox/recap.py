@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The play recap of ansible-playbook, as numbers."""
+"""What ansible-playbook printed, as data: the play recap's numbers, and who failed with which message."""
 
 from __future__ import annotations
 
 import re
+import textwrap
 
-__all__ = ["Recap", "changed", "recap"]
+import yaml
+
+__all__ = ["Recap", "changed", "failures", "recap"]
 
 Recap = dict[str, dict[str, int]]
 
+_FAILED = re.compile(r"^(?:fatal|failed): \[([^\]]+)\].*=> *\n((?: {4}.*\n)+)", re.MULTILINE)
 _LINE = re.compile(r"^(\S+)\s+: (ok=\d+.*)$")
 
 
@@ -27,3 +31,11 @@ def recap(output: str) -> Recap:
 def changed(output: str) -> int:
     """How many changes the run reported, over all hosts."""
     return sum(counters["changed"] for counters in recap(output).values())
+
+
+def failures(output: str) -> dict[str, list[str]]:
+    """Host → the messages it failed with, rescued ones too; of results printed as YAML."""
+    found: dict[str, list[str]] = {}
+    for host, result in _FAILED.findall(output):
+        found.setdefault(host, []).append(str(yaml.safe_load(textwrap.dedent(result))["msg"]))
+    return found

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run may change on the sandbox, and all that it could have changed, by readers that are not the product's."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from sandbox.model import CLUSTERS
+from sandbox.observe import node_hosts
+
+if t.TYPE_CHECKING:
+    from sandbox.inside import Inside
+    from sandbox.model import ClusterModel
+
+__all__ = ["State", "everything", "node_state", "state"]
+
+State = dict[str, t.Any]
+
+# Kinds that someone may change; a restart is in the template of a Deployment or DaemonSet.
+KINDS = "configmaps,services,secrets,deployments.apps,daemonsets.apps"
+
+
+def state(inside: Inside) -> State:
+    """All that the collection may change, read with kubectl and from the nodes' disks."""
+    found: State = {}
+    for cluster in CLUSTERS:
+        harbor = cluster.harbor_namespace
+        found[cluster.name] = {
+            "Corefile": _data(inside, cluster.name, "kube-system", "configmap", "coredns")["Corefile"],
+            "core": _data(inside, cluster.name, harbor, "configmap", "harbor-core"),
+            "jobservice": _data(inside, cluster.name, harbor, "configmap", "harbor-jobservice-env"),
+            "alias": inside.run(
+                "kubectl", f"--context={cluster.name}", "-n", "envoy-gateway-system", "get", "service", "envoy-proxy"
+            ).returncode,
+            "nodes": {node.name: node_hosts(inside, cluster, node) for node in cluster.nodes},
+            "hosts": {
+                node.name: (inside.places.node(cluster.name, node.name) / "root/etc/hosts").read_text()
+                for node in cluster.nodes
+            },
+        }
+    return found
+
+
+def everything(inside: Inside, *clusters: str) -> State:
+    """Every object of the clusters (default: all) that has settings, and every node: for "nothing was changed"."""
+    wanted = [cluster for cluster in CLUSTERS if cluster.name in clusters or not clusters]
+    return {
+        cluster.name: {"objects": _objects(inside, cluster), "nodes": node_state(inside, cluster)} for cluster in wanted
+    }
+
+
+def node_state(inside: Inside, cluster: ClusterModel) -> dict[str, dict[str, t.Any]]:
+    """Node → its configuration on disk, and the files of the one in use."""
+    found = {}
+    for node in cluster.nodes:
+        place = inside.places.node(cluster.name, node.name)
+        found[node.name] = {
+            "stored": (place / "state" / "config.yaml").read_text(),
+            "hosts.toml": node_hosts(inside, cluster, node),
+            "hosts": (place / "root" / "etc" / "hosts").read_text(),
+        }
+    return found
+
+
+def _objects(inside: Inside, cluster: ClusterModel) -> dict[str, State]:
+    kinds = KINDS + (",helmreleases" if cluster.name == "alpha" else "")
+    listed = json.loads(inside.kubectl(cluster.name, "get", kinds, "-A", "-o", "json"))
+    return {
+        f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name']}": {
+            part: one.get(part) for part in ("data", "spec")
+        }
+        for one in listed["items"]
+    }
+
+
+def _data(inside: Inside, cluster: str, namespace: str, kind: str, name: str) -> dict[str, str]:
+    found = json.loads(inside.kubectl(cluster, "get", "-n", namespace, kind, name, "-o", "json"))
+    return t.cast("dict[str, str]", found["data"])
