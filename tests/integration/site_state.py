@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import typing as t
 
@@ -51,12 +52,12 @@ def everything(inside: Inside, *clusters: str) -> State:
 
 
 def node_state(inside: Inside, cluster: ClusterModel) -> dict[str, dict[str, t.Any]]:
-    """Node → its configuration on disk, and the files of the one in use."""
+    """Node → its configuration on disk (a digest: it holds keys), and the files of the one in use."""
     found = {}
     for node in cluster.nodes:
         place = inside.places.node(cluster.name, node.name)
         found[node.name] = {
-            "stored": (place / "state" / "config.yaml").read_text(),
+            "stored": _digest((place / "state" / "config.yaml").read_bytes()),
             "hosts.toml": node_hosts(inside, cluster, node),
             "hosts": (place / "root" / "etc" / "hosts").read_text(),
         }
@@ -68,10 +69,16 @@ def _objects(inside: Inside, cluster: ClusterModel) -> dict[str, State]:
     listed = json.loads(inside.kubectl(cluster.name, "get", kinds, "-A", "-o", "json"))
     return {
         f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name']}": {
-            part: one.get(part) for part in ("data", "spec")
+            part: _digest(json.dumps(one[part]).encode()) if one["kind"] == "Secret" else one[part]
+            for part in ("data", "spec")
+            if part in one
         }
         for one in listed["items"]
     }
+
+
+def _digest(secret: bytes) -> str:
+    return hashlib.sha256(secret).hexdigest()
 
 
 def _data(inside: Inside, cluster: str, namespace: str, kind: str, name: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ __all__ = ["Recap", "changed", "failures", "recap"]
 
 Recap = dict[str, dict[str, int]]
 
-_FAILED = re.compile(r"^(?:fatal|failed): \[([^\]]+)\].*=> *\n((?: {4}.*\n)+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:fatal|failed): \[([^\] ]+)[^\]]*\].*=> *\n((?: {4}.*\n)+)", re.MULTILINE)
 _LINE = re.compile(r"^(\S+)\s+: (ok=\d+.*)$")
 
 
