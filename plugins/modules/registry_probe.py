@@ -145,83 +145,20 @@ peer:
 """
 
 import typing as t
-from datetime import UTC, datetime
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
-from ansible_collections.splithorizon.registry.plugins.module_utils._endpoints import through_service
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import NotReady
-from ansible_collections.splithorizon.registry.plugins.module_utils._http import (
-    Answer,
-    Client,
-    Origin,
-    Way,
-    direct,
-    parse_address,
-    parse_url,
-)
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._registry import Registry, check_repository
-
-SPEC: dict[str, t.Any] = {
-    "url": {"type": "str", "required": True},
-    "address": {"type": "str"},
-    "via_service": {
-        "type": "dict",
-        "options": {"namespace": {"type": "str", "required": True}, "name": {"type": "str", "required": True}},
-    },
-    "ca": {"type": "str"},
-    "username": {"type": "str"},
-    "password": {"type": "str", "no_log": True},
-    "repository": {"type": "str"},
-    "min_valid_days": {"type": "int", "default": 7},
-    "timeout": {"type": "int", "default": 10},
-}
+from ansible_collections.splithorizon.registry.plugins.module_utils._probe import PROBE_SPEC, probe
 
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
-    params = module.params
-    origin = parse_url(params["url"], where="url")
-    if params["repository"]:
-        check_repository(params["repository"], where="repository")
-    client = Client(way=_way(params, origin), ca=params["ca"], seconds=params["timeout"])
-    registry = Registry(origin=origin, client=client, username=params["username"], password=params["password"])
-    answer, challenge = registry.ask()
-    results: dict[str, t.Any] = {
-        "status": answer.status,
-        "realm": challenge.realm if challenge else "",
-        "realm_header": answer.header("www-authenticate"),
-        "peer": answer.peer,
-        **_tls(answer, params["min_valid_days"]),
-    }
-    if params["username"]:
-        if registry.realm_in_clear:
-            module.warn(f"{origin} names the realm {registry.realm_in_clear}: credentials go there in clear")
-        refusal = registry.refusal(params["repository"])
-        results |= {"token": not refusal, "token_refusal": refusal}
-    return [], results
-
-
-def _way(params: dict[str, t.Any], origin: Origin) -> Way:
-    address, port = parse_address(params["address"], where="address") if params["address"] else (None, None)
-    way = direct(seconds=params["timeout"], address=address, port=port, of=origin)
-    service = params["via_service"]
-    return through_service(Cluster(params), **service, of=origin.host, otherwise=way) if service else way
-
-
-def _tls(answer: Answer, min_valid_days: int) -> dict[str, t.Any]:
-    if answer.certificate is None:
-        return {}
-    now = datetime.now(UTC)
-    if answer.certificate.days_left(now) < min_valid_days:
-        problem = f"certificate expires on {answer.certificate.not_after:%Y-%m-%d %H:%M} UTC"
-        raise NotReady(problem, where=answer.peer, cure=f"Renew it, or accept less than {min_valid_days} days")
-    return {"tls": answer.certificate.as_result(now)}
+    return [], probe(module.params, connect=lambda: Cluster(module.params), warn=module.warn)
 
 
 def main() -> t.NoReturn:
     module = AnsibleModule(
-        argument_spec=KUBERNETES_SPEC | SPEC,
+        argument_spec=KUBERNETES_SPEC | PROBE_SPEC,
         mutually_exclusive=[("address", "via_service")],
         required_together=[("username", "password")],
         supports_check_mode=True,

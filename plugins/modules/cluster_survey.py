@@ -1,0 +1,345 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_survey
+short_description: Which steps of the migration would change one cluster, and whether its result holds
+version_added: 0.1.0
+description:
+  - Reads in one process what M(splithorizon.registry.coredns_rewrite), M(splithorizon.registry.spegel_registries),
+    M(splithorizon.registry.harbor_core_patch) and the alias Service would change, so that a site where nothing differs
+    costs as little as it can. Never changes anything.
+  - It plans as those modules do, and gives their errors. It sends nothing, so what the server itself would refuse is
+    found by their check mode only.
+  - Where no step would change anything, it reads what M(splithorizon.registry.coredns_probe) and
+    M(splithorizon.registry.registry_probe) read, as O(proof) asks.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - splithorizon.registry._attributes.read_only
+  - splithorizon.registry._attributes.actiongroup_kubernetes
+requirements:
+  - cryptography >= 41
+  - dnspython >= 2.6
+  - kubernetes >= 24.2.0
+options:
+  gateway:
+    description: How the registry must answer at the gateway, as for M(splithorizon.registry.registry_probe).
+    type: dict
+    suboptions:
+      url:
+        description: Its URL, scheme and host.
+        type: str
+        required: true
+      address:
+        description: Address to connect to in place of DNS.
+        type: str
+      ca:
+        description: Certificates (PEM) to verify it with, in place of the system's.
+        type: str
+      min_valid_days:
+        description: Days that the certificate must still be valid.
+        type: int
+        default: 7
+      timeout:
+        description: Seconds for each request.
+        type: int
+        default: 10
+  alias:
+    description: The alias Service of the gateway's pods.
+    type: dict
+    suboptions:
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      name:
+        description: Its name.
+        type: str
+        required: true
+      selector:
+        description: Labels of the pods. It differs where no pod has them.
+        type: dict
+        required: true
+      ports:
+        description: Port of the pods by port of the Service.
+        type: dict
+        required: true
+      state:
+        description: Whether it is to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  dns:
+    description: The rewrite, as for M(splithorizon.registry.coredns_rewrite).
+    type: dict
+    suboptions:
+      name:
+        description: The name that clients ask for.
+        type: str
+        required: true
+      target:
+        description: The name whose address they get.
+        type: str
+        required: true
+      state:
+        description: Whether the rewrite is to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+      namespace:
+        description: Namespace of CoreDNS.
+        type: str
+        default: kube-system
+      config_map:
+        description: ConfigMap that holds the Corefile.
+        type: str
+        default: coredns
+      key:
+        description: Key of the Corefile.
+        type: str
+        default: Corefile
+  spegel:
+    description: Spegel's list, as for M(splithorizon.registry.spegel_registries) with its O(ignore:prepend_existing).
+    type: dict
+    suboptions:
+      namespace:
+        description: Namespace of the HelmRelease or DaemonSet.
+        type: str
+        default: kube-system
+      name:
+        description: Its name.
+        type: str
+        default: spegel
+      mirrored_registries:
+        description: Registries to have in the list.
+        type: list
+        elements: str
+        default: []
+      removed_registries:
+        description: Entries not to have in the list.
+        type: list
+        elements: str
+        default: []
+      talos_mirrors:
+        description: All mirrors the nodes have in Talos.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: The registry.
+            type: str
+            required: true
+          endpoints:
+            description: URLs of its endpoints.
+            type: list
+            elements: str
+            default: []
+          state:
+            description: A mirror that is V(absent) is passed over.
+            type: str
+            choices: [present, absent]
+            default: present
+  harbor:
+    description: The settings of Harbor's core and jobservice, as for M(splithorizon.registry.harbor_core_patch).
+    type: dict
+    suboptions:
+      namespace:
+        description: Namespace of the release.
+        type: str
+        required: true
+      fullname:
+        description: The chart's full name.
+        type: str
+        default: harbor
+      external_url:
+        description: The URL by which clients reach Harbor.
+        type: str
+        required: true
+      core_url:
+        description: The C(CORE_URL) to have, the chart's own where empty.
+        type: str
+        default: ""
+  proof:
+    description: What must hold from inside the cluster.
+    type: dict
+    suboptions:
+      name:
+        description: The registry's public name.
+        type: str
+        required: true
+      target:
+        description: The name whose address every CoreDNS pod must answer for it.
+        type: str
+        required: true
+      namespace:
+        description: Namespace of CoreDNS.
+        type: str
+        default: kube-system
+      selector:
+        description: Labels of the CoreDNS pods.
+        type: str
+        default: k8s-app=kube-dns
+      alias:
+        description: The Service through which the registry must answer.
+        type: dict
+        required: true
+        suboptions:
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
+      ca:
+        description: Certificates (PEM) to verify the registry's with, in place of the system's.
+        type: str
+      username:
+        description: Account whose token must open the registry.
+        type: str
+      password:
+        description: Its password.
+        type: str
+      repository:
+        description: Repository that the token must open.
+        type: str
+      timeout:
+        description: Seconds for each request.
+        type: int
+        default: 10
+seealso:
+  - module: splithorizon.registry.coredns_probe
+  - module: splithorizon.registry.registry_probe
+  - module: splithorizon.registry.talos_registry_survey
+author:
+  - Split horizon registry contributors (@splithorizon)
+"""
+
+EXAMPLES = r"""
+- name: Would anything change?
+  splithorizon.registry.cluster_survey:
+    context: alpha
+    dns:
+      name: harbor.example.com
+      target: envoy-proxy.envoy-gateway-system.svc.cluster.local
+    harbor:
+      namespace: default
+      external_url: https://harbor.example.com
+  register: survey
+
+- name: Only if so
+  splithorizon.registry.coredns_rewrite:
+    context: alpha
+    name: harbor.example.com
+    target: envoy-proxy.envoy-gateway-system.svc.cluster.local
+  when: "'dns' in survey.differing"
+"""
+
+RETURN = r"""
+differing:
+  description: Names of the options whose step would change something.
+  returned: success
+  type: list
+  elements: str
+  sample: [alias, dns, harbor]
+proven:
+  description: Whether all that O(proof) names holds; false where a step would change something first.
+  returned: success
+  type: bool
+  sample: false
+problems:
+  description: What does not hold.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
+from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove
+from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
+
+STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+REQUIRED: dict[str, t.Any] = {"type": "str", "required": True}
+STRINGS: dict[str, t.Any] = {"type": "list", "elements": "str", "default": []}
+MIRROR: dict[str, t.Any] = {"name": REQUIRED, "endpoints": STRINGS, "state": STATE}
+ALIAS: dict[str, t.Any] = {"namespace": REQUIRED, "name": REQUIRED}
+TEXT: dict[str, t.Any] = {"type": "str"}
+SECONDS: dict[str, t.Any] = {"type": "int", "default": 10}
+OPTIONS: dict[str, t.Any] = {
+    "gateway": {
+        "url": REQUIRED,
+        "address": TEXT,
+        "ca": TEXT,
+        "min_valid_days": {"type": "int", "default": 7},
+        "timeout": SECONDS,
+    },
+    "alias": {
+        "namespace": REQUIRED,
+        "name": REQUIRED,
+        "selector": {"type": "dict", "required": True},
+        "ports": {"type": "dict", "required": True},
+        "state": STATE,
+    },
+    "dns": {
+        "name": REQUIRED,
+        "target": REQUIRED,
+        "state": STATE,
+        "namespace": {"type": "str", "default": "kube-system"},
+        "config_map": {"type": "str", "default": "coredns"},
+        "key": {"type": "str", "default": "Corefile", "no_log": False},
+    },
+    "spegel": {
+        "namespace": {"type": "str", "default": "kube-system"},
+        "name": {"type": "str", "default": "spegel"},
+        "mirrored_registries": STRINGS,
+        "removed_registries": STRINGS,
+        "talos_mirrors": {"type": "list", "elements": "dict", "default": [], "options": MIRROR},
+    },
+    "harbor": {
+        "namespace": REQUIRED,
+        "fullname": {"type": "str", "default": "harbor"},
+        "external_url": REQUIRED,
+        "core_url": {"type": "str", "default": ""},
+    },
+    "proof": {
+        "name": REQUIRED,
+        "target": REQUIRED,
+        "namespace": {"type": "str", "default": "kube-system"},
+        "selector": {"type": "str", "default": "k8s-app=kube-dns"},
+        "alias": {"type": "dict", "required": True, "options": ALIAS},
+        "ca": TEXT,
+        "username": TEXT,
+        "password": {"type": "str", "no_log": True},
+        "repository": TEXT,
+        "timeout": SECONDS,
+    },
+}
+SPEC: dict[str, t.Any] = {name: {"type": "dict", "options": options} for name, options in OPTIONS.items()}
+
+
+def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
+    params = module.params
+    if params["gateway"]:
+        gateway(params["gateway"], connect=lambda: Cluster(params), warn=module.warn)
+    cluster = Cluster(params)
+    differing = [name for name, differs in STEPS.items() if params[name] and differs(cluster, params[name])]
+    asked = params["proof"] and not differing
+    problems = prove(cluster, params["proof"], warn=module.warn) if asked else []
+    return [], {"differing": differing, "proven": bool(asked and not problems), "problems": problems}
+
+
+def main() -> t.NoReturn:
+    report(AnsibleModule(argument_spec=KUBERNETES_SPEC | SPEC, supports_check_mode=True), step)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The survey names exactly the steps that differ, proves a site where none does, and writes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from contextlib import contextmanager
+
+import loopback
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.splithorizon.registry.plugins.module_utils import _coredns, _http
+from fake_cluster import FakeCluster
+from fake_harbor import REPOSITORY, ROBOT, FakeHarbor
+
+MODULE = "ansible_collections.splithorizon.registry.plugins.modules.cluster_survey"
+NAME, TARGET = "harbor.example.com", "envoy-proxy.gw.svc.cluster.local"
+COREFILE = f"""
+.:53 {{
+    rewrite stop name exact {NAME} {TARGET}
+    kubernetes cluster.local
+    forward . /etc/resolv.conf
+    reload
+}}
+"""
+LABELS = {"app": "proxy"}
+LISTED = [
+    "--mirrored-registries",
+    f"https://{NAME}",
+    "--mirror-targets",
+    "http://$(NODE_IP):30020",
+    "--prepend-existing=true",
+]
+SETTINGS = {"CORE_URL": "http://harbor-core:80"}
+ASKED = {
+    "alias": {"namespace": "gw", "name": "envoy-proxy", "selector": LABELS, "ports": {"80": 10080, "443": 10443}},
+    "dns": {"name": NAME, "target": TARGET},
+    "spegel": {"mirrored_registries": [f"https://{NAME}"]},
+    "harbor": {"namespace": "harbor", "external_url": f"https://{NAME}"},
+}
+PROOF = {
+    "name": NAME,
+    "target": TARGET,
+    "alias": {"namespace": "gw", "name": "envoy-proxy"},
+    "username": ROBOT[0],
+    "password": ROBOT[1],
+    "repository": REPOSITORY,
+}
+
+
+def thing(kind, namespace, name, *, labels=None, **rest):
+    return {"kind": kind, "metadata": {"namespace": namespace, "name": name, "labels": labels or {}}, **rest}
+
+
+def deployment(name):
+    template = {"spec": {"containers": [{"name": name, "image": "goharbor/harbor-core:v2.15.2"}]}}
+    return thing(
+        "Deployment", "harbor", f"harbor-{name}", spec={"selector": {"matchLabels": {"c": name}}, "template": template}
+    )
+
+
+def site():
+    """What a migrated cluster has."""
+    ports = [{"name": "http", "port": 80, "targetPort": 10080}, {"name": "https", "port": 443, "targetPort": 10443}]
+    image = "ghcr.io/spegel-org/spegel:v0.7.4"
+    pod = {
+        "initContainers": [{"name": "configuration", "image": image, "args": ["configuration", *LISTED]}],
+        "containers": [{"name": "registry", "image": image, "args": ["registry", *LISTED[:2]]}],
+    }
+    ready = [{"conditions": {"ready": True}, "targetRef": {"kind": "Pod", "name": "envoy-1"}}]
+    slice_labels = {"kubernetes.io/service-name": "envoy-proxy"}
+    return [
+        thing("Service", "gw", "envoy-proxy", spec={"type": "ClusterIP", "selector": dict(LABELS), "ports": ports}),
+        thing(
+            "EndpointSlice", "gw", "s", labels=slice_labels, ports=[{"name": "https", "port": 10443}], endpoints=ready
+        ),
+        thing("Pod", "gw", "envoy-1", labels=LABELS),
+        thing("ConfigMap", "kube-system", "coredns", data={"Corefile": COREFILE}),
+        thing("DaemonSet", "kube-system", "spegel", spec={"template": {"spec": pod}}),
+        thing("ConfigMap", "harbor", "harbor-core", data={**SETTINGS, "EXT_ENDPOINT": f"https://{NAME}"}),
+        thing("ConfigMap", "harbor", "harbor-jobservice-env", data=dict(SETTINGS)),
+        deployment("core"),
+        deployment("jobservice"),
+    ]
+
+
+@pytest.fixture
+def survey(monkeypatch, capsys, tmp_path):
+    """Run the module on a cluster whose alias leads to a Harbor over TLS; ``survey.cluster`` and ``survey.harbor``."""
+    module = importlib.import_module(MODULE)
+    cluster, harbor, ca = FakeCluster(*site()), FakeHarbor(), loopback.make_ca()
+    harbor.realm = f"https://{NAME}/service/token"
+    answer = _coredns.Replica(pod="a", node="n", bare=("10.96.0.9",), target=("10.96.0.9",))
+    monkeypatch.setattr(module, "Cluster", lambda _params: cluster)
+    with loopback.serve(harbor, certificate=loopback.make_certificate(ca, NAME), folder=tmp_path) as port:
+
+        @contextmanager
+        def forward(_namespace, pod, port_of_pod):
+            assert (pod, port_of_pod) == ("envoy-1", 10443)
+            with _http.direct(seconds=5)("127.0.0.1", port) as stream:
+                yield stream.socket
+
+        def run(*, replicas=(answer,), **asked):
+            monkeypatch.setattr(_coredns.CoreDns, "ask", lambda self, **question: list(replicas))
+            given = {**ASKED, "proof": {**PROOF, "ca": ca.pem}, **asked}
+            with patch_module_args(given), pytest.raises(SystemExit):
+                module.main()
+            return json.loads(capsys.readouterr().out)
+
+        cluster.forward = forward
+        run.cluster, run.harbor, run.gateway = cluster, harbor, {"address": f"127.0.0.1:{port}", "ca": ca.pem}
+        yield run
+    assert cluster.writes == []
+
+
+def test_a_migrated_site_differs_nowhere_and_is_proven(survey):
+    found = survey(gateway={"url": f"https://{NAME}", **survey.gateway})
+    assert (found["differing"], found["proven"], found["problems"], found["changed"]) == ([], True, [], False)
+    assert survey.harbor.requests[-1][1] == f"/v2/{REPOSITORY}/tags/list"
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "value", "step"),
+    [
+        ("Service envoy-proxy", ("spec", "selector"), {"app": "other"}, "alias"),
+        ("Service envoy-proxy", ("spec", "type"), "LoadBalancer", "alias"),
+        ("Service envoy-proxy", ("spec", "ports"), [{"port": 443, "targetPort": 443}], "alias"),
+        ("Pod envoy-1", ("metadata", "labels"), {}, "alias"),
+        ("ConfigMap coredns", ("data", "Corefile"), COREFILE.replace("    rewrite", "    # rewrite"), "dns"),
+        ("ConfigMap harbor-core", ("data", "EXT_ENDPOINT"), "http://192.168.1.105", "harbor"),
+        ("ConfigMap harbor-jobservice-env", ("data", "CORE_URL"), "http://harbor.example:80", "harbor"),
+    ],
+)
+def test_what_differs_is_named_and_nothing_proven_before_it_is_done(survey, what, path, value, step):
+    changed = next(one for (kind, _, name), one in survey.cluster.objects.items() if f"{kind} {name}" == what)
+    changed[path[0]][path[1]] = value
+    found = survey()
+    assert (found["differing"], found["proven"]) == ([step], False)
+    assert survey.harbor.requests == []
+
+
+def test_spegel_that_lists_another_name_differs(survey):
+    found = survey(spegel={"mirrored_registries": [f"https://{NAME}", "https://docker.io"]})
+    assert found["differing"] == ["spegel"]
+
+
+def test_an_alias_that_is_to_go_differs_until_it_is_gone(survey):
+    asked = {**ASKED["alias"], "state": "absent"}
+    assert survey(alias=asked)["differing"] == ["alias"]
+    del survey.cluster.objects["Service", "gw", "envoy-proxy"]
+    assert survey(alias=asked, proof=None)["differing"] == []
+
+
+def test_what_does_not_hold_is_told_and_is_no_error(survey):
+    stale = _coredns.Replica(pod="b", node="n", bare=("203.0.113.7",), target=("10.96.0.9",))
+    found = survey(replicas=[stale])
+    assert (found["proven"], "203.0.113.7" in found["problems"][0]) == (False, True)
+    survey.harbor.realm = "http://harbor.example.com/service/token"
+    survey.harbor.token_status = 500
+    assert not survey()["proven"]
+
+
+def test_the_errors_are_those_of_the_steps(survey):
+    del survey.cluster.objects["ConfigMap", "kube-system", "coredns"]
+    found = survey()
+    assert found["failed"]
+    assert "ConfigMap kube-system/coredns" in found["msg"]
