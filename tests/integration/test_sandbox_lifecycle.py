@@ -67,16 +67,25 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     assert _links() == links, "a network device was left behind"
 
 
-def test_up_finds_the_running_one(sandbox: Sandbox) -> None:
-    first = sandbox.up()
-    code, output = sandbox.call("up", "--until", "network")
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One for all the tests that leave it running; its user has a proxy."""
+    made = Sandbox(tmp_path_factory.mktemp("running"))
+    made.environment |= {"HTTPS_PROXY": "http://proxy.invalid:3128", "http_proxy": "http://proxy.invalid:3128"}
+    made.up()
+    yield made
+    keeper.stop(made.paths)
+
+
+def test_up_finds_the_running_one(running: Sandbox) -> None:
+    first = keeper.find(running.paths)
+    code, output = running.call("up", "--until", "network")
     assert (code, "was up already" in output) == (0, True)
-    assert keeper.find(sandbox.paths) == first
+    assert keeper.find(running.paths) == first
 
 
-def test_up_wants_no_more_than_the_running_one_has(sandbox: Sandbox) -> None:
-    sandbox.up()
-    code, output = sandbox.call("up", "--no-build", "--until", "nodes")
+def test_up_wants_no_more_than_the_running_one_has(running: Sandbox) -> None:
+    code, output = running.call("up", "--no-build", "--until", "nodes")
     assert code == 1
     assert "only up to stage network" in output
 
@@ -162,35 +171,31 @@ def test_a_stage_that_fails_is_told_and_leaves_nothing(sandbox: Sandbox, tmp_pat
     _gone(sandbox, None)
 
 
-def test_shell_runs_inside(sandbox: Sandbox) -> None:
-    sandbox.up()
-    assert "lan-alpha" in sandbox.call("shell", "ip", "-br", "link")[1]
-    beta = sandbox.call("shell", "--cluster", "beta", "sh", "-c", "ip -br -4 addr; cat /etc/resolv.conf; exit 7")
+def test_shell_runs_inside(running: Sandbox) -> None:
+    assert "lan-alpha" in running.call("shell", "ip", "-br", "link")[1]
+    beta = running.call("shell", "--cluster", "beta", "sh", "-c", "ip -br -4 addr; cat /etc/resolv.conf; exit 7")
     assert beta[0] == 7
     assert "192.168.1.98/24" in beta[1]
     assert "nameserver 192.168.1.1" in beta[1]
-    assert "10.5.0.1" in sandbox.call("shell", "cat", "/etc/resolv.conf")[1]
+    assert "10.5.0.1" in running.call("shell", "cat", "/etc/resolv.conf")[1]
 
 
-def test_what_a_killed_shell_ran_ends_too(sandbox: Sandbox) -> None:
-    running = sandbox.up()
-    before = _inside_ids(running)
-    shell = sandbox.start("shell", "sleep", "1000")
-    until("sleep runs", lambda: len(_inside_ids(running)) > len(before), timeout=SECONDS)
+def test_what_a_killed_shell_ran_ends_too(running: Sandbox) -> None:
+    found = keeper.find(running.paths)
+    before = _inside_ids(found)
+    shell = running.start("shell", "sleep", "1000")
+    until("sleep runs", lambda: len(_inside_ids(found)) > len(before), timeout=SECONDS)
     shell.kill()
     shell.communicate(timeout=SECONDS)
-    until("sleep ends", lambda: _inside_ids(running) == before, timeout=SECONDS)
+    until("sleep ends", lambda: _inside_ids(found) == before, timeout=SECONDS)
 
 
-def test_no_proxy_of_the_outside_inside(sandbox: Sandbox) -> None:
-    sandbox.environment |= {"HTTPS_PROXY": "http://proxy.invalid:3128", "http_proxy": "http://proxy.invalid:3128"}
-    sandbox.up()
-    assert "proxy.invalid" not in sandbox.call("shell", "env")[1]
+def test_no_proxy_of_the_outside_inside(running: Sandbox) -> None:
+    assert "proxy.invalid" not in running.call("shell", "env")[1]
 
 
-def test_state_says_what_runs(sandbox: Sandbox) -> None:
-    sandbox.up()
-    state = json.loads(sandbox.paths.state.read_text())
+def test_state_says_what_runs(running: Sandbox) -> None:
+    state = json.loads(running.paths.state.read_text())
     assert (state["ready"], state["stage"], state["parts"]) == (True, "network", {})
 
 
