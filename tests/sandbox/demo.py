@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
 __all__ = ["demo"]
 
 WIDTH = 44
+FORMS = {"bare": "bare name", "expanded": "name with the search domain"}
 
 
 def demo() -> int:
@@ -113,23 +114,23 @@ def _not_idempotent(code: int, output: str) -> Iterator[str]:
 def _table(before: dict[str, ClusterView], after: dict[str, ClusterView]) -> None:
     for name, old in before.items():
         _say(f"\n{name}")
-        for what, was, now in [("", "before", "after"), *_rows(old, after[name])]:
-            _say(f"  {what:<34} {was or '-':<58} {now or '-'}")
+        for what, was, now in _rows(old, after[name]):
+            _say(f"  {what}\n    before  {was or '-'}\n    after   {now or '-'}")
 
 
 def _rows(old: ClusterView, new: ClusterView) -> Iterator[tuple[str, str, str]]:
     for pod in sorted(new.dns):
         for form in ("bare", "expanded"):
             was = old.dns.get(pod, {}).get(form, ["(new replica)"])
-            yield f"{pod[-5:]} answers, {form}", ", ".join(was), ", ".join(new.dns[pod][form])
-    yield "https from a pod", old.https_from_pod[:56], new.https_from_pod
-    yield "realm", old.realm, new.realm
+            yield f"{pod} answers a pod, {FORMS[form]}", ", ".join(was), ", ".join(new.dns[pod][form])
+    yield "https by the public name, from a pod", old.https_from_pod, new.https_from_pod
+    yield "realm, from a pod", old.realm, new.realm
     for node, view in new.nodes.items():
         for registry in sorted({*old.nodes[node].hosts, *view.hosts}):
             was, now = (" ".join(hosts.get(registry, [])) for hosts in (old.nodes[node].hosts, view.hosts))
             if was != now:
-                yield f"{node} {registry}", was, now
-        yield f"{node} pull", old.nodes[node].pull, view.pull
+                yield f"{node}, hosts for {registry}", was, now
+        yield f"{node}, a pull", old.nodes[node].pull, view.pull
 
 
 def _say(line: str) -> None:
