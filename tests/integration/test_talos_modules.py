@@ -179,9 +179,8 @@ class Lab:
         return found.read_text() if found.exists() else ""
 
     def configs(self, name: str) -> Configs:
-        found = {
-            one["metadata"]["id"]: one["spec"] for one in yaml.safe_load_all(self.ctl(name, "get", "mc", "-o", "yaml"))
-        }
+        shown = self.ctl(name, "get", "mc", "-o", "yaml")
+        found = {one["metadata"]["id"]: one["spec"] for one in yaml.load_all(shown, Loader=yaml.CSafeLoader)}
         return Configs(found["v1alpha1"].rstrip("\n"), found["persistent"].rstrip("\n"))
 
     def active(self, name: str) -> str:
