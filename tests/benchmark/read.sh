@@ -1,25 +1,96 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What a run that changes nothing reads, read with kubectl and talosctl: the yardstick of `make benchmark`.
+# What a run of site.yml that changes nothing reads, read with kubectl, talosctl and curl, both clusters side by side:
+# the yardstick of `make benchmark`. It only reads: what to make of it, and what to do about it, is the playbooks' work.
+# Usage: read.sh CA-FILE, with KUBECONFIG and TALOSCONFIG that have the contexts alpha and beta
 set -euo pipefail
-CA=$1
 
-cluster() { # context, gateway address, Harbor's namespace, nodes
-  local k="kubectl --context=$1" harbor=$3
-  talosctl --context "$1" -n "$4" get machineconfig -o yaml > /dev/null
-  talosctl --context "$1" -n "$4" version > /dev/null
-  curl -sS --cacert "$CA" --resolve "harbor.example.com:443:$2" -o /dev/null https://harbor.example.com/v2/
-  $k get pods -A -l gateway.envoyproxy.io/owning-gateway-name=envoy-gateway -o json > /dev/null
-  $k get service -n envoy-gateway-system envoy-proxy -o json > /dev/null
-  $k get configmap -n kube-system coredns -o json > /dev/null
-  $k get helmrelease,daemonset -n kube-system spegel -o json > /dev/null 2>&1 || $k get daemonset -n kube-system spegel -o json > /dev/null
-  $k get configmap -n "$harbor" harbor-core harbor-jobservice-env -o json > /dev/null
+CA=$1
+NAME=harbor.example.com
+ALIAS=envoy-proxy.envoy-gateway-system.svc.cluster.local
+PROXY=app.kubernetes.io/component=proxy,gateway.envoyproxy.io/owning-gateway-name=envoy-gateway
+PROXY+=,gateway.envoyproxy.io/owning-gateway-namespace=envoy-gateway
+
+cluster() { # context, gateway's address, Harbor's namespace, nodes
+  local k="kubectl --context=$1" gateway=$2 harbor=$3 nodes=$4 out="$OUT/$1" pod
+  mkdir "$out"
+
+  # Nodes: both configurations of each, and the versions.
+  talosctl --context "$1" -n "$nodes" version > "$out/versions"
+  talosctl --context "$1" -n "$nodes" get mc -o yaml > "$out/configurations"
+
+  # The gateway from outside: certificate and realm.
+  web "$out/gateway" --resolve "$NAME:443:$gateway" -w '%{certs}' "https://$NAME/v2/"
+
+  # What the steps are planned from.
+  $k get pods -A -l "$PROXY" -o json > "$out/proxies"
+  $k get service -n envoy-gateway-system envoy-proxy -o json > "$out/alias"
+  $k get configmap -n kube-system coredns -o json > "$out/corefile"
+  $k get helmrelease -n kube-system spegel -o json > "$out/release" 2> "$out/no-release" || true
+  $k get daemonset -n kube-system spegel -o json > "$out/spegel"
+  $k get -n "$harbor" -o json configmap/harbor-core configmap/harbor-jobservice-env \
+    deployment/harbor-core deployment/harbor-jobservice > "$out/harbor"
+  $k get pods -n "$harbor" -l 'app=harbor,component in (core,jobservice)' -o json > "$out/harbor-pods"
+
+  # What each CoreDNS replica answers.
   for pod in $($k get pods -n kube-system -l k8s-app=kube-dns -o name); do
-    $k exec -n toolbox toolbox -- true > /dev/null
-    $k get -n kube-system "$pod" -o json > /dev/null
+    forward "$1" kube-system "$pod" 53
+    ask "$PORT" "$NAME" > "$out/bare"
+    ask "$PORT" "$NAME.default.svc.cluster.local" > "$out/expanded"
+    ask "$PORT" "$ALIAS" > "$out/target"
+    unforward
+    [ -s "$out/bare" ] && cmp "$out/bare" "$out/target"
   done
-  $k exec -n toolbox toolbox -- curl -sS --cacert /etc/sandbox/ca.crt -o /dev/null https://harbor.example.com/v2/
+
+  # TLS, realm and a token through the alias Service.
+  forward "$1" envoy-gateway-system service/envoy-proxy 443
+  inside=(--connect-to "$NAME:443:127.0.0.1:$PORT" -w '%{certs}')
+  web "$out/inside" "${inside[@]}" "https://$NAME/v2/"
+  token=$(curl -sS --cacert "$CA" "${inside[@]:0:2}" -K <(echo "user=\"$CREDENTIALS\"") \
+    "https://$NAME/service/token?service=harbor-registry&scope=repository:$REPOSITORY:pull" |
+    sed -E 's/.*"token": ?"([^"]*)".*/\1/')
+  web "$out/opened" "${inside[@]:0:2}" -K <(echo "header=\"Authorization: Bearer $token\"") \
+    "https://$NAME/v2/" -o /dev/null "https://$NAME/v2/$REPOSITORY/tags/list"
+  unforward
+  grep -qi "realm=\"https://$NAME/" "$out/inside"
 }
 
-cluster alpha 203.0.113.7 default 10.5.0.2,10.5.0.3,10.5.0.4
+web() { # file for headers and -w, then curl's words
+  local into=$1
+  shift
+  curl -sS --cacert "$CA" -o /dev/null -D - "$@" > "$into"
+}
+
+forward() { # context, namespace, pod or service, port; PORT is the local one
+  coproc FORWARD { exec kubectl --context="$1" port-forward -n "$2" "$3" ":$4" 2> /dev/null; }
+  read -r line <&"${FORWARD[0]}"
+  PORT=${line##*127.0.0.1:} PORT=${PORT%% *}
+}
+
+unforward() {
+  kill "$FORWARD_PID"
+  wait "$FORWARD_PID" 2> /dev/null || true
+}
+
+ask() { # port, name: the addresses that DNS over TCP answers, as dig +tcp +short would, in hexadecimal
+  local label name="" length
+  for label in ${2//./ }; do
+    name+=$(printf '\\x%02x%s' "${#label}" "$label")
+  done
+  length=$((${#2} + 2 + 16))
+  exec 9<> "/dev/tcp/127.0.0.1/$1"
+  printf "\\x00\\x$(printf %02x "$length")\\x53\\x48\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00$name\\x00\\x00\\x01\\x00\\x01" >&9
+  length=$((16#$(head -c 2 <&9 | od -An -v -tx1 | tr -d ' \n')))
+  head -c "$length" <&9 | od -An -v -tx1 | tr -d ' \n' | grep -oE '00010001[0-9a-f]{8}0004[0-9a-f]{8}' | grep -oE '.{8}$' | sort || true
+  exec 9>&-
+}
+
+OUT=$(mktemp -d)
+trap 'rm -rf "$OUT"' EXIT
+CREDENTIALS='robot$cluster-pull:sandbox-pull-secret'
+REPOSITORY=library/split-horizon-proof
+
+cluster alpha 203.0.113.7 default 10.5.0.2,10.5.0.3,10.5.0.4 &
+alpha=$!
 cluster beta 192.168.1.110 harbor 192.168.1.98
+wait $alpha
