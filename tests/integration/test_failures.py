@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -36,7 +37,6 @@ UNTOUCHED = "alpha-worker-2"
 # The node that fails takes itself back soon; the others have their usual time.
 SHORT_TRY = ("-e", json.dumps({"nodes_try_timeout": f"{{{{ 10 if inventory_hostname == '{FAILING}' else 180 }}}}"}))
 SETTLE_SECONDS = 60
-IMAGE_NAMES = {"harbor.example.com", "192.168.1.105"}
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,24 @@ def _http_era_afterwards(sandbox: Inside) -> Iterator[None]:
         Faults(sandbox, cluster.name).reseed()
 
 
-def configured(found: dict[str, t.Any]) -> dict[str, t.Any]:
+def configured(found: dict[str, t.Any], image_name: str) -> dict[str, t.Any]:
     """What a node's own configuration gives it: without Spegel's files, which go when Talos writes its own."""
-    own = {name: [host for host in hosts if ":3002" not in host][:1] for name, hosts in found["hosts.toml"].items()}
-    return {**found, "hosts.toml": {name: own[name] for name in own.keys() & IMAGE_NAMES}}
+    hosts = [host for host in found["hosts.toml"].get(image_name, ()) if not re.search(r":3002\d$", host)]
+    return {**found, "hosts.toml": hosts[:1]}
 
 
 def site(inside: Inside, *clusters: str) -> State:
     """Every object, and what nodes are configured to."""
     found = everything(inside, *clusters)
-    for parts in found.values():
-        parts["nodes"] = {name: configured(node) for name, node in parts["nodes"].items()}
+    for cluster, parts in found.items():
+        name = by_name(cluster).image_name
+        parts["nodes"] = {node: configured(one, name) for node, one in parts["nodes"].items()}
     return found
 
 
 def nodes(inside: Inside, cluster: str = "alpha") -> dict[str, dict[str, t.Any]]:
-    return {name: configured(found) for name, found in node_state(inside, by_name(cluster)).items()}
+    model = by_name(cluster)
+    return {name: configured(found, model.image_name) for name, found in node_state(inside, model).items()}
 
 
 def is_on_trial(inside: Inside, node: str, before: dict[str, t.Any]) -> bool:
