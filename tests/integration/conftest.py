@@ -9,9 +9,8 @@ import pytest
 
 from sandbox import keeper
 from sandbox.inside import Inside
-from sandbox.model import STAGES
 from sandbox.paths import paths
-from sandbox.prepare import prepare
+from sandbox.start import start
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +21,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Inside]:
     """The sandbox in the HTTP era, or as it runs already (``make sandbox``), which then is left running."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        prepare(STAGES[-1])
-        leash = keeper.up(paths(), until=STAGES[-1], lifetime="2h", say=lambda line: print(line, flush=True))
+        leash = start(lifetime="2h")
     yield Inside(paths())
     if leash:
         keeper.stop(paths())

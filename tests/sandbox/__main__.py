@@ -12,11 +12,12 @@ import time
 from . import keeper
 from .model import CLUSTERS, REGISTRY_NAME, STAGES
 from .paths import paths
-from .prepare import prepare
 from .process import Failed
 from .shell import in_toolbox, shell
+from .start import start
 
 NEXT = f"""Nothing of it can be reached from outside; run commands inside:
+  ansible-playbook -i inventories/sandbox site.yml               its modules run inside
   make sandbox-shell CMD='kubectl get pods -A'                   contexts alpha (current) and beta
   make sandbox-shell CMD='talosctl --context beta get members'   also alpha-reader, beta-reader
   make sandbox-shell CMD='curl -i https://{REGISTRY_NAME}/v2/'   from outside the clusters
@@ -59,9 +60,8 @@ def _options() -> argparse.Namespace:
 
 def _up(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    prepare(options.until, built=not options.no_build)
     begin = time.monotonic()
-    leash = keeper.up(paths(), until=options.until, lifetime=options.lifetime, say=lambda line: print(line, flush=True))
+    leash = start(until=options.until, lifetime=options.lifetime, built=not options.no_build)
     print(f"the sandbox {'is up' if leash else 'was up already'} {time.monotonic() - begin:6.1f} s", flush=True)
     print(NEXT, flush=True)
     if options.foreground:

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 
 from . import keeper
 from .inside import Inside
-from .model import CLUSTERS, STAGES
+from .model import CLUSTERS
 from .observe import observe
 from .paths import paths
-from .prepare import prepare
 from .process import Failed
 from .recap import changed, recap
+from .start import start
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +31,7 @@ FORMS = {"bare": "bare name", "expanded": "name with the search domain"}
 def demo() -> int:
     """0 only if all that the table promises holds."""
     begin = time.monotonic()
-    prepare(STAGES[-1])
-    leash = keeper.up(paths(), until=STAGES[-1], lifetime=keeper.LIFETIME, say=_say)
+    leash = start()
     if leash is None:
         raise Failed("a sandbox runs already, in whatever state; end it with `make sandbox-down` and try again")
     try:

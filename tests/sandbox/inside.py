@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import typing as t
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import keeper
 from .paths import ROOT, paths
@@ -19,6 +21,7 @@ if t.TYPE_CHECKING:
 
 __all__ = ["INVENTORY", "Inside"]
 
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 INVENTORY = ROOT / "inventories" / "sandbox" / "hosts.yml"
 
 
@@ -71,7 +74,8 @@ class Inside:
         return self.run("kubectl", f"--context={cluster}", *exec_words, *words, seconds=seconds)
 
     def playbook_argv(self, playbook: str, *words: str) -> list[str]:
-        return self.argv(["ansible-playbook", "-i", str(INVENTORY), str(ROOT / playbook), *words])
+        """From outside, as a user calls it: the inventory's interpreter is what enters the sandbox."""
+        return [str(PLAYBOOK), "-i", str(INVENTORY), str(ROOT / playbook), *words]
 
     def playbook(self, playbook: str, *words: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
         """``ansible-playbook`` on the sandbox's inventory, from the checkout."""

@@ -56,6 +56,11 @@ class Paths:
         return self.home / "talosconfig"
 
     @property
+    def python(self) -> Path:
+        """A Python that runs inside."""
+        return self.home / "python"
+
+    @property
     def ca(self) -> Path:
         """Certificate of the authority that signs harbor.example.com, in PEM."""
         return self.home / "ca.crt"
