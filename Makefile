@@ -9,7 +9,7 @@ COLLECTIONS := .cache/collections/ansible_collections
 SANDBOX := PYTHONPATH=tests $(BIN)/python -m sandbox
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration collections parts benchmark kill-test clean
+.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark kill-test clean
 
 help:  ## What there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ unit: collections  ## Planners and clients, no sandbox
 
 integration: collections  ## Modules, roles and playbooks on the sandbox
 	@$(BIN)/python -m pytest tests/integration -q
+
+molecule: collections  ## create, converge, idempotence, verify, destroy on the sandbox
+	@$(BIN)/molecule test
 
 benchmark: collections  ## What a run that changes nothing costs, beside a shell script that reads the same
 	@$(SANDBOX) benchmark
