@@ -9,6 +9,19 @@ class ModuleDocFragment:
     # Kept in step with REGISTRIES_SPEC and LAYER_SPEC of module_utils/_node_registries.py.
     DOCUMENTATION = r"""
 options:
+  state:
+    description:
+      - V(present) makes every named item what it is described as, and leaves all others alone. An item may say
+        C(state=absent) for itself.
+      - V(absent) takes every named item away, whatever else is said of it, so the options that set something also
+        undo it. An item that says C(state=present) for itself is an error.
+      - V(exact) is V(present), and takes away every mirror, every credentials and all TLS settings that are not named,
+        in both layers; with none named, all of them. Host entries have other owners too, so only if O(hosts) is given
+        are those that are not named taken away, all of them with an empty list. What is not named is absent anyway,
+        so an item with C(state=absent) of its own says the same again.
+    type: str
+    choices: [present, absent, exact]
+    default: present
   mirrors:
     description: Where images of a registry are pulled from.
     type: list
@@ -25,23 +38,25 @@ options:
         description:
           - URLs to ask in this order, V(http://) or V(https://). All of the registry's endpoints.
           - An item is a URL, or a dictionary of C(url) and C(override_path).
-          - Required if O(mirrors[].state=present).
+          - Required if the mirror is to be present. An empty list asks the registry itself, in spite of a mirror of
+            V(*).
         type: list
         elements: raw
-        default: []
       skip_fallback:
         description: Do not ask the registry itself when no endpoint has the image. Needs Talos 1.9.
         type: bool
         default: false
       override_path:
-        description: The endpoints' paths are complete, C(/v2) is not added to them.
+        description:
+          - The endpoints' paths are complete, C(/v2) is not added to them.
+          - In the v1alpha1 layer it is of all endpoints or of none; a mirror in which they differ is written as a
+            document.
         type: bool
         default: false
       state:
-        description: Whether the mirror is to be there.
+        description: Whether the mirror is to be there. By default V(absent) if O(state=absent), else V(present).
         type: str
         choices: [present, absent]
-        default: present
   auth:
     description:
       - Credentials for the hosts of endpoint URLs. One kind of credentials for each host.
@@ -51,7 +66,9 @@ options:
     default: []
     suboptions:
       name:
-        description: Host of the endpoint's URL, with its port if the URL writes one.
+        description:
+          - Host of the endpoint's URL, with its port if the URL writes one.
+          - Docker Hub itself, without a mirror, is V(registry-1.docker.io).
         type: str
         required: true
       username:
@@ -67,10 +84,9 @@ options:
         description: An identity token.
         type: str
       state:
-        description: Whether the credentials are to be there.
+        description: Whether the credentials are to be there. By default V(absent) if O(state=absent), else V(present).
         type: str
         choices: [present, absent]
-        default: present
   tls:
     description: How the certificates of endpoints are verified.
     type: list
@@ -95,15 +111,13 @@ options:
         type: bool
         default: false
       state:
-        description: Whether the settings are to be there.
+        description: Whether the settings are to be there. By default V(absent) if O(state=absent), else V(present).
         type: str
         choices: [present, absent]
-        default: present
   hosts:
-    description: Lines of the node's C(/etc/hosts).
+    description: Lines of the node's C(/etc/hosts). From Talos 1.14 the node's DNS answers them too, to pods as well.
     type: list
     elements: dict
-    default: []
     suboptions:
       ip:
         description: The address. Only names that are to be absent may do without, and then go wherever they are.
@@ -117,10 +131,9 @@ options:
         elements: str
         default: []
       state:
-        description: Whether the names are to be there.
+        description: Whether the names are to be there. By default V(absent) if O(state=absent), else V(present).
         type: str
         choices: [present, absent]
-        default: present
   layer:
     description:
       - Where new settings are written. In V(v1alpha1) they are in C(machine.registries) and
@@ -129,7 +142,17 @@ options:
       - V(auto) keeps to what the node uses, and takes documents where it uses neither and is 1.12 or newer.
         A setting that is right already stays where it is.
       - A setting is taken out of the other layer, so that it neither hides what is wanted nor comes back later.
+      - Talos 1.12.0 and 1.12.1 break on a TLS document without both C(ca) and C(client_cert). There, V(auto) writes
+        it in the v1alpha1 document, and V(documents) is an error.
     type: str
     choices: [auto, v1alpha1, documents]
     default: auto
+  migrate:
+    description:
+      - Also move all that C(machine.registries) and C(machine.network.extraHostEntries) hold to documents, whether the
+        other options name it or not. Needs Talos 1.12, and not O(layer=v1alpha1).
+      - What only moves leaves the node's files the same byte for byte. What a document would not take, or would not
+        give back as it is written, is an error before anything is sent.
+    type: bool
+    default: false
 """

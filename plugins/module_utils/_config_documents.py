@@ -14,13 +14,13 @@ from functools import cached_property
 
 from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Settings
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import (
     V1ALPHA1,
     mapping,
     read_documents,
     read_v1alpha1,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Settings
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import Json

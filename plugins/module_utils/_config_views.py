@@ -11,6 +11,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._registry_la
     HOST_KIND,
     KINDS,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._config_documents import MachineConfig
@@ -70,6 +71,8 @@ def _hidden(before: t.Any, after: t.Any) -> tuple[t.Any, t.Any]:
 
 
 def _all_hidden(value: t.Any) -> t.Any:
-    if not isinstance(value, dict):
-        return value
-    return {key: HIDDEN if key in _SECRETS else _all_hidden(item) for key, item in value.items()}
+    if isinstance(value, dict):
+        return {key: HIDDEN if key in _SECRETS else _all_hidden(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_all_hidden(item) for item in value]
+    return without_password(value) if isinstance(value, str) else value

@@ -18,8 +18,22 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._config_docu
 from ansible_collections.splithorizon.registry.plugins.module_utils._config_views import views
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._host_plan import with_hosts
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Mirror, Settings, Wanted
+from ansible_collections.splithorizon.registry.plugins.module_utils._migration import (
+    BREAKS_ON_TLS_DOCUMENTS,
+    holds_tls_document,
+    migrated,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import stopper
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import DOCUMENTS, KINDS, V1ALPHA1
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import (
+    Mirror,
+    Setting,
+    Settings,
+    Tls,
+    Wanted,
+    normal,
+    without_password,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import (
     FIRST_THAT_RELOADS_AUTH,
     FIRST_WITH_DOCUMENTS,
@@ -27,7 +41,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._talos_versi
 )
 
 if t.TYPE_CHECKING:
-    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import Json, Setting
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import Json
 
 __all__ = ["DOCUMENTS", "V1ALPHA1", "MachineConfig", "Plan", "Version", "make_plan"]
 
@@ -53,6 +67,10 @@ class Plan:
         same = dict(self.before.effective.auth) == dict(self.after.effective.auth)
         return not same and self.version < FIRST_THAT_RELOADS_AUTH
 
+    def then(self, after: MachineConfig, reasons: tuple[str, ...]) -> Plan:
+        """With one more step."""
+        return replace(self, after=after, reasons=(*self.reasons, *reasons))
+
     @property
     def views(self) -> tuple[Json, Json]:
         """What differs, entry by entry, before and after; secrets replaced."""
@@ -64,19 +82,33 @@ def make_plan(config: MachineConfig, wanted: Wanted, *, version: Version, layer:
 
     ``layer``: ``auto`` keeps to the layer that the configuration uses.
     """
+    if wanted.migrate:
+        layer = _layer_of_migration(layer)
+    wanted = wanted.spelled_out(config.in_v1alpha1, config.in_documents)
+    explicit = layer != "auto"
     layer_of_registries, layer_of_hosts = _layers(config, version, layer)
     plan = Plan(before=config, after=config, layer=layer_of_registries, hosts_layer=layer_of_hosts, version=version)
     for kind, key, value in wanted.registries:
-        plan = _with_setting(plan, kind, key, value, explicit=layer != "auto")
-    after, reasons = with_hosts(plan.after, wanted.hosts, layer=plan.hosts_layer, explicit=layer != "auto")
-    _refuse_what_breaks(after.effective, wanted)
-    return replace(plan, after=after, reasons=(*plan.reasons, *reasons))
+        plan = _with_setting(plan, kind, key, value, explicit=explicit)
+    plan = plan.then(*with_hosts(plan.after, wanted.hosts, layer=plan.hosts_layer, explicit=explicit))
+    if wanted.migrate:
+        plan = plan.then(*migrated(plan.after, version))
+    _refuse_what_breaks(plan.after.effective, wanted)
+    return plan
+
+
+def _layer_of_migration(layer: str) -> str:
+    if layer == V1ALPHA1:
+        raise BadInput(
+            "to be migrated to documents, and written in v1alpha1", where="layer", cure="Drop one of the two"
+        )
+    return DOCUMENTS
 
 
 def _layers(config: MachineConfig, version: Version, layer: str) -> tuple[str, str]:
     if version < FIRST_WITH_DOCUMENTS:
         if layer == DOCUMENTS:
-            cure = "Use layer: auto or v1alpha1"
+            cure = "Use layer: auto or v1alpha1, without migrate"
             raise BadInput(f"Talos {version} knows no registry documents (1.12 does)", where="layer", cure=cure)
         return V1ALPHA1, V1ALPHA1
     if layer != "auto":
@@ -89,18 +121,32 @@ def _layers(config: MachineConfig, version: Version, layer: str) -> tuple[str, s
 def _with_setting(plan: Plan, kind: str, key: str, value: Setting | None, *, explicit: bool) -> Plan:
     old: Setting | None = getattr(plan.after.in_v1alpha1, kind).get(key)
     new: Setting | None = getattr(plan.after.in_documents, kind).get(key)
-    wanted_old, wanted_new = _placed(old, new, value, plan.layer, explicit=explicit)
+    spec = KINDS[kind]
+    layer, explicit = _layer_for(value, plan, explicit=explicit, where=f"{spec.label} of {key}")
+    wanted_old, wanted_new = _placed(old, new, value, layer, explicit=explicit)
     if (old, new) == (wanted_old, wanted_new):
         return plan
-    spec = KINDS[kind]
     config = plan.after
     if wanted_old != old:
-        body = _yaml_text.DELETE if wanted_old is None else spec.write_v1alpha1(_fits_v1alpha1(wanted_old, key))
+        body = _yaml_text.DELETE if wanted_old is None else spec.write_v1alpha1(wanted_old)
         config = config.with_v1alpha1(spec.path(key), body)
     if wanted_new != new:
         config = config.with_document(spec.document, key, None if wanted_new is None else spec.write(wanted_new))
-    reason = f"{spec.label} of {key}: {_told(new or old, value, leftover=bool(old and new))}"
-    return replace(plan, after=config, reasons=(*plan.reasons, reason))
+    return plan.then(config, (f"{spec.label} of {key}: {_told(new or old, value, leftover=bool(old and new))}",))
+
+
+def _layer_for(value: Setting | None, plan: Plan, *, explicit: bool, where: str) -> tuple[str, bool]:
+    """(layer, whether it must be there): a value that its layer cannot hold goes to the other."""
+    if plan.layer == V1ALPHA1 and isinstance(value, Mirror) and len({e.override_path for e in value.endpoints}) > 1:
+        if explicit or plan.version < FIRST_WITH_DOCUMENTS:
+            cure = "Set it for all endpoints or for none, or use layer: documents (Talos 1.12)"
+            raise BadInput("machine.registries has one override_path for all endpoints", where=where, cure=cure)
+        return DOCUMENTS, True
+    if plan.layer == DOCUMENTS and isinstance(value, Tls) and not holds_tls_document(plan.version, value):
+        if explicit:
+            raise Conflict(BREAKS_ON_TLS_DOCUMENTS, where=where, cure="Upgrade Talos to 1.12.2, or use layer: v1alpha1")
+        return V1ALPHA1, True
+    return plan.layer, explicit
 
 
 def _placed(
@@ -109,17 +155,13 @@ def _placed(
     """(in v1alpha1, as a document): the value in one layer, nothing in the other."""
     if value is None:
         return None, None
-    if not explicit and (new or old) == value:
-        # Right as it is; what a document hides would come back with its removal.
-        return (None, new) if new else (old, None)
+    there = new or old
+    if there and normal(there) == value:
+        if not explicit:
+            # Right as it is; what a document hides would come back with its removal.
+            return (None, new) if new else (old, None)
+        value = there
     return (None, value) if layer == DOCUMENTS else (value, None)
-
-
-def _fits_v1alpha1(value: Setting, key: str) -> Setting:
-    if isinstance(value, Mirror) and len({endpoint.override_path for endpoint in value.endpoints}) > 1:
-        cure = "Set it for all endpoints or for none, or use layer: documents"
-        raise BadInput("machine.registries has one override_path for all endpoints", where=f"mirror {key}", cure=cure)
-    return value
 
 
 def _told(there: Setting | None, wanted: Setting | None, *, leftover: bool) -> str:
@@ -127,6 +169,7 @@ def _told(there: Setting | None, wanted: Setting | None, *, leftover: bool) -> s
         return "to be removed"
     if there is None:
         return f"missing, wanted {wanted}" if isinstance(wanted, Mirror) else "missing"
+    there = normal(there)
     if there == wanted:
         return "also in machine.registries, hidden by its document" if leftover else "in the other layer"
     if isinstance(wanted, Mirror):
@@ -140,18 +183,17 @@ def _refuse_what_breaks(effective: Settings, wanted: Wanted) -> None:
     ours = [(kind, key) for kind, key, value in wanted.registries if value]
     if not ours:
         return
-    for key in effective.mirrors:
-        if "/" in key:
-            cure = "Remove it: mirrors with this name and state: absent"
-            raise Conflict("Talos writes no hosts files at all while this key exists", where=f"mirror {key}", cure=cure)
-    if _names.ANY_REGISTRY in effective.tls:
-        cure = "Remove it: tls with the name '*' and state: absent"
-        raise Conflict("Talos stops writing hosts files while TLS settings for * exist", where="tls *", cure=cure)
+    if found := stopper(effective):
+        kind, key = found
+        cure = f"Remove it: {kind} with this name and state: absent"
+        where = f"{KINDS[kind].label} {key}"
+        raise Conflict("Talos writes no hosts files at all while this key exists", where=where, cure=cure)
     for registry, mirror in effective.mirrors.items():
         for endpoint in mirror.endpoints:
             host = _names.url_host(endpoint.url)
             mine = ("mirrors", registry) in ours or ("tls", host) in ours
             if mine and endpoint.url.startswith("http://") and host in effective.tls:
-                problem = f"TLS settings exist for {host}, but {endpoint.url} is http: Talos's own pulls would fail"
+                url = without_password(endpoint.url)
+                problem = f"TLS settings exist for {host}, but {url} is http: Talos's own pulls would fail"
                 cure = f"Remove them (tls with the name {host} and state: absent), or use https"
                 raise Conflict(problem, where=f"mirror {registry}", cure=cure)

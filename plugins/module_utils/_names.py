@@ -84,7 +84,7 @@ def http_url(value: str, *, where: str, path: bool = True) -> str:
 
 def url_host(url: str) -> str:
     """``host[:port]`` as the URL writes it: the key of this endpoint's credentials and TLS settings."""
-    return urlsplit(url).netloc
+    return urlsplit(url).netloc.rpartition("@")[2]
 
 
 def _check_host(host: str, *, where: str) -> None:

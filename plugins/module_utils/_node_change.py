@@ -20,7 +20,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_files 
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig, Plan
-    from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Wanted
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Wanted
     from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import Node
 
 __all__ = ["PENDING", "SETTLED", "Decision", "Finding", "Send", "decide", "describe", "survey"]

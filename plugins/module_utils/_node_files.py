@@ -2,7 +2,7 @@
 # PRIVATE to the collection splithorizon.registry.
 """Plan: registry settings → the files that Talos writes on the node for containerd, and its lines in /etc/hosts.
 
-Rules of Talos 1.10 to 1.14, proved against files of a real 1.13 node (tests). Files are compared by what
+Rules of Talos 1.10 to 1.15, proved against files of a real 1.13 node (tests). Files are compared by what
 containerd reads in them, in order, never by bytes.
 """
 
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from ansible_collections.splithorizon.registry.plugins.module_utils import _names
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Hosts, Settings, Tls
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Hosts, Settings
 
 __all__ = [
     "HOSTS_ROOT",
@@ -31,6 +32,7 @@ __all__ = [
     "host_lines",
     "node_files",
     "parse_hosts",
+    "stopper",
 ]
 
 HOSTS_ROOT = "/etc/cri/conf.d/hosts"
@@ -66,7 +68,8 @@ class HostsFile:
     @property
     def summary(self) -> dict[str, t.Any]:
         """For results: URLs only."""
-        return {"hosts": [host.url for host in self.hosts], "server": self.server.url if self.server else None}
+        server = without_password(self.server.url) if self.server else None
+        return {"hosts": [without_password(host.url) for host in self.hosts], "server": server}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +96,9 @@ def node_files(settings: Settings, *, image_cache: bool = False) -> NodeFiles:
     """What Talos writes below HOSTS_ROOT for the effective settings of a configuration."""
     hosts: dict[str, HostsFile] = {}
     others: dict[str, str] = {}
-    mirrors = dict(settings.mirrors)
-    if any("/" in key for key in mirrors):
-        # A directory cannot have this name, and Talos then writes nothing at all.
+    if stopper(settings):
         return NodeFiles(hosts={}, others={})
-    for registry, mirror in mirrors.items():
+    for registry, mirror in settings.mirrors.items():
         entries = [
             _with_tls(
                 Host(url=e.url, override_path=e.override_path), _names.url_host(e.url), registry, settings, others
@@ -111,11 +112,22 @@ def node_files(settings: Settings, *, image_cache: bool = False) -> NodeFiles:
     if image_cache and _names.ANY_REGISTRY not in hosts:
         hosts[_names.ANY_REGISTRY] = HostsFile(hosts=(Host(url=_IMAGE_CACHE),))
     for registry, tls in settings.tls.items():
-        if registry not in hosts and _says_something(tls):
+        if registry not in hosts and tls.says_something:
             url = f"https://{'registry-1.docker.io' if registry == 'docker.io' else registry}"
             server = _with_tls(Host(url=url, capabilities=()), registry, registry, settings, others)
             hosts[registry] = HostsFile(server=server)
     return NodeFiles(hosts=hosts, others=others)
+
+
+def stopper(settings: Settings) -> tuple[str, str] | None:
+    """(kind, key) of a setting that keeps Talos from writing any hosts file: its directory cannot be there."""
+    for key in settings.mirrors:
+        if "/" in key:
+            return "mirrors", key
+    for key, tls in settings.tls.items():
+        if tls.says_something and key not in settings.mirrors and ("/" in key or key == _names.ANY_REGISTRY):
+            return "tls", key
+    return None
 
 
 def parse_hosts(text: str) -> HostsFile | None:
@@ -162,7 +174,8 @@ def file_checks(before: Settings, after: Settings, *, image_cache: bool = False)
 
 
 def _is_hosts_file(text: str | None, *, accepted: tuple[HostsFile | None, ...]) -> bool:
-    return (None if text is None else parse_hosts(text) or HostsFile()) in accepted
+    found = None if text is None else parse_hosts(text)
+    return found in accepted and (text is None or found is not None)
 
 
 def _is_pem(text: str | None, *, wanted: str | None) -> bool:
@@ -191,10 +204,6 @@ def _with_tls(host: Host, tls_key: str, registry: str, settings: Settings, other
         client=client if tls.client_cert else (),
         skip_verify=tls.insecure_skip_verify,
     )
-
-
-def _says_something(tls: Tls) -> bool:
-    return bool(tls.ca or tls.client_cert or tls.insecure_skip_verify)
 
 
 def _parse_host(url: str, table: Mapping[str, t.Any]) -> Host:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Plan: a Talos node's registry settings as data, and what the modules are asked for, refused where it cannot be right.
+"""Plan: what the modules are asked for on a Talos node, as data, refused where it cannot be right.
 
 Talos accepts most wrong values and breaks on them later: one mirror whose key has a scheme stops every hosts file
 of the node. So all that is asked for is checked here, before any node is read.
@@ -8,16 +8,26 @@ of the node. So all that is asked for is checked here, before any node is read.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import typing as t
-from dataclasses import dataclass, field
 
 from ansible_collections.splithorizon.registry.plugins.module_utils import _names
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import (
+    Auth,
+    Endpoint,
+    Hosts,
+    Mirror,
+    Settings,
+    Tls,
+    Wanted,
+    WantedHost,
+    normal_pem,
+    same_ip,
+)
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "LAYER_SPEC",
@@ -30,6 +40,7 @@ __all__ = [
     "Tls",
     "Wanted",
     "WantedHost",
+    "check_certificates",
     "node_name",
     "normal_pem",
     "positive",
@@ -39,7 +50,7 @@ __all__ = [
 
 Json = dict[str, t.Any]
 
-_STATE: Json = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+_STATE: Json = {"type": "str", "choices": ["present", "absent"]}
 
 # Both kept in step with doc_fragments/_registries.py.
 REGISTRIES_SPEC: Json = {
@@ -49,7 +60,7 @@ REGISTRIES_SPEC: Json = {
         "default": [],
         "options": {
             "name": {"type": "str", "required": True},
-            "endpoints": {"type": "list", "elements": "raw", "default": []},
+            "endpoints": {"type": "list", "elements": "raw"},
             "skip_fallback": {"type": "bool", "default": False},
             "override_path": {"type": "bool", "default": False},
             "state": _STATE,
@@ -85,7 +96,6 @@ REGISTRIES_SPEC: Json = {
     "hosts": {
         "type": "list",
         "elements": "dict",
-        "default": [],
         "options": {
             "ip": {"type": "str", "default": ""},
             "names": {"type": "list", "elements": "str", "default": []},
@@ -94,99 +104,26 @@ REGISTRIES_SPEC: Json = {
     },
 }
 
-LAYER_SPEC: Json = {"layer": {"type": "str", "choices": ["auto", "v1alpha1", "documents"], "default": "auto"}}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    url: str
-    override_path: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mirror:
-    endpoints: tuple[Endpoint, ...] = ()
-    skip_fallback: bool = False
-
-    def __str__(self) -> str:
-        # What a node holds may have a user and password in its URL.
-        urls = [re.sub(r"//[^/@]*@", "//", e.url) + (" (override_path)" * e.override_path) for e in self.endpoints]
-        return f"[{', '.join(urls)}]" + (" skip_fallback" if self.skip_fallback else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Auth:
-    username: str = ""
-    password: str = field(default="", repr=False)
-    auth: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tls:
-    """PEM text, each certificate and key ending with a newline; empty where there is none."""
-
-    ca: str = ""
-    client_cert: str = ""
-    client_key: str = field(default="", repr=False)
-    insecure_skip_verify: bool = False
-
-
-# (IP address as written, host names), in the order of the configuration; an address may come more than once.
-Hosts = tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The registry settings and extra hosts that a configuration, or one layer of it, holds."""
-
-    mirrors: Mapping[str, Mirror] = field(default_factory=dict)
-    auth: Mapping[str, Auth] = field(default_factory=dict)
-    tls: Mapping[str, Tls] = field(default_factory=dict)
-    hosts: Hosts = ()
-
-    @property
-    def has_registries(self) -> bool:
-        return bool(self.mirrors or self.auth or self.tls)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WantedHost:
-    """``present``: the address has these names and no other, and no other address has them.
-
-    Absent: the address loses these names; without names it goes altogether, without an address every one loses them.
-    """
-
-    ip: str
-    names: tuple[str, ...]
-    present: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Key → what is to be there, or None for what is not to be there."""
-
-    mirrors: Mapping[str, Mirror | None] = field(default_factory=dict)
-    auth: Mapping[str, Auth | None] = field(default_factory=dict)
-    tls: Mapping[str, Tls | None] = field(default_factory=dict)
-    hosts: tuple[WantedHost, ...] = ()
-
-    @property
-    def registries(self) -> Iterator[tuple[str, str, Mirror | Auth | Tls | None]]:
-        """(kind of setting, key, value) of all but the hosts."""
-        for kind in ("mirrors", "auth", "tls"):
-            for key, value in getattr(self, kind).items():
-                yield kind, key, value
+LAYER_SPEC: Json = {
+    "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
+    "layer": {"type": "str", "choices": ["auto", "v1alpha1", "documents"], "default": "auto"},
+    "migrate": {"type": "bool", "default": False},
+}
 
 
 def wanted_from(params: Mapping[str, t.Any], *, where: str = "") -> Wanted:
-    """What the options of REGISTRIES_SPEC ask for; BadInput for the first thing that cannot be right."""
+    """What the options of REGISTRIES_SPEC and LAYER_SPEC ask for; BadInput for the first that cannot be right."""
     at = f"{where}." if where else ""
+    items = {kind: params[kind] or [] for kind in REGISTRIES_SPEC}
+    state = params.get("state", "present")
     wanted = Wanted(
-        mirrors=_keyed(params["mirrors"], _mirror, where=f"{at}mirrors"),
-        auth=_keyed(params["auth"], _auth, where=f"{at}auth"),
-        tls=_keyed(params["tls"], _tls, where=f"{at}tls"),
-        hosts=tuple(_host(item, where=f"{at}hosts[{i}]") for i, item in enumerate(params["hosts"])),
+        mirrors=_keyed(items["mirrors"], _mirror, state=state, where=f"{at}mirrors"),
+        auth=_keyed(items["auth"], _auth, state=state, where=f"{at}auth"),
+        tls=_keyed(items["tls"], _tls, state=state, where=f"{at}tls"),
+        hosts=tuple(_host(item, state=state, where=f"{at}hosts[{i}]") for i, item in enumerate(items["hosts"])),
+        exact=state == "exact",
+        exact_hosts=state == "exact" and params["hosts"] is not None,
+        migrate=params.get("migrate", False),
     )
     _check_hosts(wanted.hosts, where=f"{at}hosts")
     _check_keys_against_endpoints(wanted, at)
@@ -208,20 +145,6 @@ def positive(value: int, *, where: str) -> int:
     return value
 
 
-def normal_pem(text: str) -> str:
-    """PEM with one newline at its end: how certificates and keys are compared and written."""
-    lines = [line.rstrip() for line in text.strip().splitlines()]
-    return "\n".join(lines) + "\n" if lines else ""
-
-
-def same_ip(one: str, other: str) -> bool:
-    """Whether two writings mean one address; what is no address is compared as text."""
-    try:
-        return ipaddress.ip_address(one) == ipaddress.ip_address(other)
-    except ValueError:
-        return one == other
-
-
 _T = t.TypeVar("_T")
 
 
@@ -229,7 +152,15 @@ class _Reader(t.Protocol[_T]):  # type: ignore[misc]  # the result of a keyword-
     def __call__(self, item: Json, *, where: str) -> _T: ...
 
 
-def _keyed(items: list[Json], read: _Reader[_T], *, where: str) -> dict[str, _T | None]:
+def _is_present(item: Json, *, state: str, where: str) -> bool:
+    """An item's own state, by default the module's; under ``exact`` what is absent needs no word, and may have one."""
+    if state == "absent" and item["state"] == "present":
+        cure = "Drop the item's state, or the module's"
+        raise BadInput("the item is to be present, all items are to be absent", where=where, cure=cure)
+    return (item["state"] or state) != "absent"
+
+
+def _keyed(items: list[Json], read: _Reader[_T], *, state: str, where: str) -> dict[str, _T | None]:
     result: dict[str, _T | None] = {}
     for index, item in enumerate(items):
         place, key = f"{where}[{index}]", item["name"]
@@ -239,12 +170,15 @@ def _keyed(items: list[Json], read: _Reader[_T], *, where: str) -> dict[str, _T 
         if not key:
             raise BadInput("the name is empty", where=place)
         # What is to go may have any name: a wrong one must be removable.
-        result[key] = read(item, where=place) if item["state"] == "present" else None
+        result[key] = read(item, where=place) if _is_present(item, state=state, where=place) else None
     return result
 
 
 def _mirror(item: Json, *, where: str) -> Mirror:
     _names.registry_host(item["name"], where=f"{where}.name", any_registry=True)
+    if item["endpoints"] is None:
+        cure = "Give endpoints ([]: the registry itself, in spite of a mirror of *), or state: absent"
+        raise BadInput("no endpoints", where=where, cure=cure)
     endpoints = tuple(
         _endpoint(raw, override_path=item["override_path"], where=f"{where}.endpoints[{i}]")
         for i, raw in enumerate(item["endpoints"])
@@ -256,10 +190,9 @@ def _mirror(item: Json, *, where: str) -> Mirror:
             raise BadInput(f"{url} is there twice", where=f"{where}.endpoints[{index}]", cure="Name it once")
     if item["skip_fallback"] and not endpoints:
         cure = "Give endpoints, or drop skip_fallback"
-        raise BadInput("skip_fallback without endpoints does nothing", where=where, cure=cure)
-    if not endpoints:
-        cure = "Give endpoints, or state: absent"
-        raise BadInput("a mirror without endpoints does nothing", where=where, cure=cure)
+        raise BadInput("skip_fallback without endpoints leaves Talos's own pulls nowhere to go", where=where, cure=cure)
+    if not endpoints and item["name"] == _names.ANY_REGISTRY:
+        raise BadInput("a mirror of * without endpoints does nothing", where=where, cure="Give endpoints")
     return Mirror(endpoints=endpoints, skip_fallback=item["skip_fallback"])
 
 
@@ -299,13 +232,14 @@ def _tls(item: Json, *, where: str) -> Tls:
         raise BadInput("nothing is set", where=where, cure=cure)
     for key in ("ca", "client_cert"):
         if given[key]:
-            _check_certificates(given[key], where=f"{where}.{key}")
+            check_certificates(given[key], where=f"{where}.{key}")
     if given["client_key"] and not re.match(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\n", given["client_key"]):
         raise BadInput("this is no private key in PEM form", where=f"{where}.client_key")
     return Tls(**given, insecure_skip_verify=item["insecure_skip_verify"])
 
 
-def _check_certificates(pem: str, *, where: str) -> None:
+def check_certificates(pem: str, *, where: str) -> None:
+    """PEM text of one or more certificates, each readable."""
     import ssl  # noqa: PLC0415  # most runs set no certificates
 
     cure = "Give PEM text: -----BEGIN CERTIFICATE----- …"
@@ -319,8 +253,8 @@ def _check_certificates(pem: str, *, where: str) -> None:
             raise BadInput(f"certificate {number} of {len(blocks)} cannot be read", where=where, cure=cure) from None
 
 
-def _host(item: Json, *, where: str) -> WantedHost:
-    present = item["state"] == "present"
+def _host(item: Json, *, state: str, where: str) -> WantedHost:
+    present = _is_present(item, state=state, where=where)
     names = tuple(item["names"])
     if not item["ip"] and (present or not names):
         raise BadInput("no address", where=where, cure="Give ip; only names that are to be absent may do without")

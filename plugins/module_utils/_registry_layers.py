@@ -12,13 +12,12 @@ import binascii
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import (
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import (
     Auth,
     Endpoint,
     Mirror,
     Settings,
     Tls,
-    normal_pem,
 )
 
 if t.TYPE_CHECKING:
@@ -34,14 +33,12 @@ __all__ = [
     "V1ALPHA1",
     "Json",
     "Kind",
-    "Setting",
     "mapping",
     "read_documents",
     "read_v1alpha1",
 ]
 
 Json = dict[str, t.Any]
-Setting = Mirror | Auth | Tls
 
 V1ALPHA1: t.Final = "v1alpha1"
 DOCUMENTS: t.Final = "documents"
@@ -56,12 +53,12 @@ def read_v1alpha1(main: Json) -> Settings:
     registries = mapping(machine.get("registries"))
     mirrors = {str(key): mapping(value) for key, value in mapping(registries.get("mirrors")).items()}
     config = {str(key): mapping(value) for key, value in mapping(registries.get("config")).items()}
-    entries = mapping(machine.get("network")).get("extraHostEntries") or []
+    entries = mapping(machine.get("network")).get("extraHostEntries")
     return Settings(
         mirrors={key: _read_v1alpha1_mirror(value) for key, value in mirrors.items()},
         auth={key: _read_auth(value["auth"]) for key, value in config.items() if value.get("auth") is not None},
         tls={key: _read_v1alpha1_tls(value["tls"]) for key, value in config.items() if value.get("tls") is not None},
-        hosts=tuple((str(e.get("ip", "")), _texts(e.get("aliases"))) for e in map(mapping, entries)),
+        hosts=tuple((str(e.get("ip", "")), _texts(e.get("aliases"))) for e in map(mapping, _list(entries))),
     )
 
 
@@ -80,8 +77,12 @@ def mapping(value: t.Any) -> Json:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: t.Any) -> list[t.Any]:
+    return value if isinstance(value, list) else []
+
+
 def _texts(value: t.Any) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+    return tuple(str(item) for item in _list(value))
 
 
 def _flag(value: t.Any) -> bool:
@@ -89,7 +90,7 @@ def _flag(value: t.Any) -> bool:
 
 
 def _read_mirror(data: Json) -> Mirror:
-    endpoints = [mapping(item) for item in data.get("endpoints") or ()]
+    endpoints = [mapping(item) for item in _list(data.get("endpoints"))]
     return Mirror(
         endpoints=tuple(
             Endpoint(url=str(item.get("url", "")), override_path=_flag(item.get("overridePath"))) for item in endpoints
@@ -114,9 +115,9 @@ def _read_auth(data: t.Any) -> Auth:
 def _read_tls(data: Json) -> Tls:
     identity = mapping(data.get("clientIdentity"))
     return Tls(
-        ca=normal_pem(str(data.get("ca") or "")),
-        client_cert=normal_pem(str(identity.get("cert") or "")),
-        client_key=normal_pem(str(identity.get("key") or "")),
+        ca=str(data.get("ca") or ""),
+        client_cert=str(identity.get("cert") or ""),
+        client_key=str(identity.get("key") or ""),
         insecure_skip_verify=_flag(data.get("insecureSkipVerify")),
     )
 
@@ -125,9 +126,9 @@ def _read_v1alpha1_tls(data: t.Any) -> Tls:
     data = mapping(data)
     identity = mapping(data.get("clientIdentity"))
     return Tls(
-        ca=normal_pem(_from_base64(data.get("ca"))),
-        client_cert=normal_pem(_from_base64(identity.get("crt"))),
-        client_key=normal_pem(_from_base64(identity.get("key"))),
+        ca=_from_base64(data.get("ca")),
+        client_cert=_from_base64(identity.get("crt")),
+        client_key=_from_base64(identity.get("key")),
         insecure_skip_verify=_flag(data.get("insecureSkipVerify")),
     )
 

@@ -14,6 +14,8 @@ description:
   - Reads the configuration in use, edits it in memory and sends it only if it differs in meaning. Documents, entries
     and comments that are not named in the options keep every byte.
   - What is named is set as a whole. A list never grows by a second run, as it does with C(talosctl patch).
+  - A key that is in both layers is set in one and taken out of the other, where it would hide what is wanted, or come
+    back one day.
   - Refuses values that Talos accepts and then breaks on, before any node is asked.
 extends_documentation_fragment:
   - splithorizon.registry._attributes
@@ -105,6 +107,30 @@ EXAMPLES = r"""
     hosts:
       - ip: 10.43.216.243
         state: absent
+
+- name: These mirrors and credentials, and no others; host entries stay
+  splithorizon.registry.talos_registry_mirror:
+    node: 10.5.0.3
+    state: exact
+    mirrors:
+      - name: docker.io
+        endpoints:
+          - url: https://harbor.example.com/v2/hub
+            override_path: true
+          - https://mirror.gcr.io
+      - name: "*"
+        endpoints: [https://harbor.example.com]
+      - name: quay.io
+        endpoints: []
+    auth:
+      - name: harbor.example.com
+        username: robot$cluster-pull
+        password: "{{ pull_password }}"
+
+- name: All that machine.registries and extraHostEntries hold becomes documents; the node's files stay the same
+  splithorizon.registry.talos_registry_mirror:
+    node: 10.5.0.3
+    migrate: true
 """
 
 RETURN = r"""

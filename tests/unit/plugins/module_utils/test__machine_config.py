@@ -14,7 +14,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._machine_con
     Version,
     make_plan,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_change import describe
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import wanted_from
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Endpoint, Mirror, Wanted
 
 HERE = Path(__file__).resolve()
 DATA = HERE.parent / "data" / "machine_config"
@@ -43,10 +45,12 @@ def cases(kind):
 
 def wanted(given):
     """What the module would get: every option with its default."""
-    filled = {}
+    specs = {**_node_registries.REGISTRIES_SPEC, **_node_registries.LAYER_SPEC}
+    filled = {name: given.get(name, spec.get("default")) for name, spec in specs.items()}
     for kind, spec in _node_registries.REGISTRIES_SPEC.items():
         defaults = {name: option.get("default") for name, option in spec["options"].items()}
-        filled[kind] = [{**defaults, **item} for item in given.get(kind, [])]
+        if filled[kind] is not None:
+            filled[kind] = [{**defaults, **item} for item in filled[kind]]
     return wanted_from(filled)
 
 
@@ -132,6 +136,32 @@ def test_views_hide_client_keys_and_show_only_what_differs():
     assert list(after) == ["RegistryTLSConfig/h.example.com"]
     assert after["RegistryTLSConfig/h.example.com"]["clientIdentity"]["key"] == "VALUE_HIDDEN"
     assert "c2VjcmV0" not in repr(second.views)
+
+
+def test_a_migration_shows_no_secrets():
+    auth = {"name": "h.example.com", "username": "u", "password": "hunter2"}
+    tls = {"name": "h.example.com", "client_cert": CA, "client_key": KEY}
+    asked = wanted({"auth": [auth], "tls": [tls]})
+    old = make_plan(MachineConfig.parse(PLAIN), asked, version=Version(1, 13), layer="v1alpha1").after
+    before, after = make_plan(old, wanted({"migrate": True}), version=Version(1, 13)).views
+    assert [*before] == [f"machine.registries.config.h.example.com.{kind}" for kind in ("auth", "tls")]
+    assert [*after] == ["RegistryAuthConfig/h.example.com", "RegistryTLSConfig/h.example.com"]
+    key = base64.b64encode(KEY.encode()).decode()
+    assert not any(secret in repr((before, after)) for secret in ("hunter2", "c2VjcmV0", key))
+
+
+@pytest.mark.parametrize("layer", ["documents", "v1alpha1"])
+def test_passwords_in_urls_of_a_node_are_not_shown(layer):
+    mirror = Mirror(endpoints=(Endpoint(url="https://u:hunter2@h.example.com/v2"),))
+    there = Wanted(mirrors={"a.example.com": mirror})
+    config = make_plan(MachineConfig.parse(PLAIN), there, version=Version(1, 13), layer=layer).after
+    assert "hunter2" in config.text
+    plan = make_plan(config, wanted({"state": "exact"}), version=Version(1, 13))
+    shown = repr(
+        (plan.reasons, plan.views, describe(make_plan(config, Wanted(), version=Version(1, 13)), pending="none"))
+    )
+    assert "https://h.example.com/v2" in shown
+    assert "hunter2" not in shown
 
 
 def test_meaning_is_not_bytes():

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import talos_files
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils import _node_files
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig
@@ -77,6 +78,61 @@ def test_files_are_what_the_real_node_wrote(case):
     assert [(ip, *names) for ip, names in _node_files.host_lines(settings.hosts)] == [
         tuple(line) for line in lines if line[0] not in NODE_LINES
     ]
+
+
+@pytest.mark.captures
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_bytes_are_what_the_real_node_wrote(case):
+    """What the test of migrations relies on."""
+    settings = configuration(case).effective
+    predicted = _node_files.node_files(settings)
+    written = {
+        f"{_node_files.directory_of(key)}/hosts.toml": talos_files.hosts_toml(file)
+        for key, file in predicted.hosts.items()
+    }
+    # The prediction for an endpoint that is there twice is right too: what Talos wrote is no TOML.
+    assert {**written, **predicted.others} == {**case["hosts_toml"], **case["other_files"]}
+    own = [line.split(maxsplit=1) for line in case["etc_hosts"]]
+    own = [(ip, [names]) for ip, names in own if ip in NODE_LINES]
+    assert talos_files.etc_hosts(_node_files.host_lines(settings.hosts), own) == case["etc_hosts"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [("mirrors", "http://r.example"), ("tls", "r.example/v2"), ("tls", "*")],
+)
+def test_one_key_stops_all_files(kind, key):
+    mirror, tls = Mirror(endpoints=(Endpoint(url="https://h.example"),)), Tls(insecure_skip_verify=True)
+    fine = Settings(mirrors={"r.example": mirror}, tls={"h.example": tls})
+    wrong = {key: mirror if kind == "mirrors" else tls}
+    stopped = (
+        Settings(mirrors={**fine.mirrors, **wrong}) if kind == "mirrors" else Settings(mirrors=fine.mirrors, tls=wrong)
+    )
+    assert _node_files.stopper(fine) is None
+    assert _node_files.stopper(stopped) == (kind, key)
+    assert _node_files.node_files(stopped) == _node_files.NodeFiles(hosts={}, others={})
+
+
+def test_tls_for_every_registry_beside_such_a_mirror_stops_nothing():
+    settings = Settings(mirrors={"*": Mirror()}, tls={"*": Tls(insecure_skip_verify=True)})
+    assert _node_files.stopper(settings) is None
+    assert _node_files.node_files(settings).hosts == {"*": _node_files.HostsFile()}
+
+
+def test_what_is_no_toml_is_not_taken_for_an_empty_file():
+    empty = Settings(mirrors={"r.example": Mirror()})
+    (check,) = _node_files.file_checks(Settings(), empty).values()
+    assert check("")
+    assert not check("[host]\n[host")
+    assert not check(None)
+
+
+def test_user_and_password_of_a_url_are_no_part_of_its_host():
+    settings = Settings(
+        mirrors={"r.example": Mirror(endpoints=(Endpoint(url="https://u:p@h.example:8443/v2"),))},
+        tls={"h.example:8443": Tls(insecure_skip_verify=True)},
+    )
+    assert _node_files.node_files(settings).hosts["r.example"].hosts[0].skip_verify
 
 
 def test_order_of_hosts_counts():
