@@ -35,8 +35,9 @@ def resource(node, id_, text, updated="2026-11-21T12:30:51Z"):
 class Nodes:
     """A stand-in for talosctl: answers for nodes that are there, notes what it was asked."""
 
-    def __init__(self, nodes, *, failing=(), client="v1.13.0", answers=()):
+    def __init__(self, nodes, *, failing=(), client="v1.13.0", versions=(), answers=()):
         self.nodes, self.failing, self.client = dict(nodes), dict(failing), client
+        self.versions = dict(versions)  # v1.13.0 where there is none
         self.answers = list(answers)  # for apply-config
         self.asked = []
         self.lock = threading.Lock()
@@ -48,7 +49,8 @@ class Nodes:
         up = [name for name in names if name in self.nodes and name not in self.failing]
         errors = "".join(self.failing.get(name, "") for name in names)
         if argv[1] == "version":
-            servers = "".join(f"\tNODE:        {name}\n\tTag:         v1.13.0\n" for name in up)
+            tags = {name: self.versions.get(name, "v1.13.0") for name in up}
+            servers = "".join(f"\tNODE:        {name}\n\tTag:         {tag}\n" for name, tag in tags.items())
             stdout = f"Client:\n\tTag:         {self.client}\nServer:\n{servers}"
         elif argv[1] == "get":
             stdout = "---\n".join(resource(n, i, self.nodes[n]) for n in up for i in ("persistent", "v1alpha1"))
@@ -179,6 +181,19 @@ def test_an_answer_cut_off_by_the_time_limit_keeps_its_whole_nodes():
 def test_an_older_talosctl_is_refused():
     with pytest.raises(_errors.BadInput, match=r"talosctl 1\.12\.4 is older than the node's Talos 1\.13\.0"):
         client(Nodes({"n": ONE}, client="v1.12.4")).node("n")
+
+
+@pytest.mark.parametrize("tag", ["v1.13.0", "v1.13.9", "v1.14.0-rc.1", "v1.15.0-alpha.0"])
+def test_a_talosctl_of_the_same_minor_version_or_newer_is_taken(tag):
+    node = client(Nodes({"n": ONE}, client=tag, versions={"n": "v1.13.4"})).node("n")
+    assert node.version == Version(1, 13, 4)
+
+
+def test_talosctl_is_measured_against_each_node():
+    nodes = Nodes({"a": ONE, "b": ONE}, client="v1.13.9", versions={"a": "v1.10.9", "b": "v1.14.0-rc.1"})
+    found = client(nodes).nodes(["a", "b"])
+    assert found["a"].version == Version(1, 10, 9)
+    assert str(found["b"]) == ("node b: talosctl 1.13.9 is older than the node's Talos 1.14.0. Install talosctl 1.14")
 
 
 def test_staged_is_told_from_try_by_time():
