@@ -16,6 +16,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import (
     V1ALPHA1,
+    flag,
     mapping,
     read_documents,
     read_v1alpha1,
@@ -113,9 +114,12 @@ class MachineConfig:
 
     @property
     def has_image_cache(self) -> bool:
-        """Talos then puts its own registry before every mirror."""
+        """Talos then puts its own registry before every mirror. From 1.14 it may have a document of its own."""
+        for document in self.documents:
+            if document.is_of("ImageCacheConfig"):
+                return flag(mapping(document.data.get("local")).get("enabled"))
         features = mapping(mapping(self.main.get("machine")).get("features"))
-        return str(mapping(features.get("imageCache")).get("localEnabled")).lower() == "true"
+        return flag(mapping(features.get("imageCache")).get("localEnabled"))
 
     def means_the_same_as(self, other: MachineConfig) -> bool:
         """Whether comments, order of documents, quotes and layout are all that differs."""

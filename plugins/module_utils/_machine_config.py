@@ -93,7 +93,8 @@ def make_plan(config: MachineConfig, wanted: Wanted, *, version: Version, layer:
     plan = plan.then(*with_hosts(plan.after, wanted.hosts, layer=plan.hosts_layer, explicit=explicit))
     if wanted.migrate:
         plan = plan.then(*migrated(plan.after, version))
-    _refuse_what_breaks(plan.after.effective, wanted)
+    if any(value for _kind, _key, value in wanted.registries):
+        _refuse_what_breaks(plan, wanted)
     return plan
 
 
@@ -178,16 +179,23 @@ def _told(there: Setting | None, wanted: Setting | None, *, leftover: bool) -> s
     return f"{', '.join(names)} differ" if len(names) > 1 else f"{names[0]} differs"
 
 
-def _refuse_what_breaks(effective: Settings, wanted: Wanted) -> None:
+def _refuse_what_breaks(plan: Plan, wanted: Wanted) -> None:
     """Conflict where the rest of the configuration would keep what is wanted from working."""
-    ours = [(kind, key) for kind, key, value in wanted.registries if value]
-    if not ours:
-        return
+    effective = plan.after.effective
     if found := stopper(effective):
         kind, key = found
         cure = f"Remove it: {kind} with this name and state: absent"
         where = f"{KINDS[kind].label} {key}"
         raise Conflict("Talos writes no hosts files at all while this key exists", where=where, cure=cure)
+    for key, tls in plan.after.in_documents.tls.items():
+        if not holds_tls_document(plan.version, tls):
+            cure = "Upgrade Talos to 1.12.2, or name it: it is then written in machine.registries"
+            raise Conflict(BREAKS_ON_TLS_DOCUMENTS, where=f"RegistryTLSConfig {key}", cure=cure)
+    _refuse_tls_over_http(effective, wanted)
+
+
+def _refuse_tls_over_http(effective: Settings, wanted: Wanted) -> None:
+    ours = {(kind, key) for kind, key, value in wanted.registries if value}
     for registry, mirror in effective.mirrors.items():
         for endpoint in mirror.endpoints:
             host = _names.url_host(endpoint.url)

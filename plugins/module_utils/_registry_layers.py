@@ -33,6 +33,7 @@ __all__ = [
     "V1ALPHA1",
     "Json",
     "Kind",
+    "flag",
     "mapping",
     "read_documents",
     "read_v1alpha1",
@@ -74,7 +75,13 @@ def read_documents(documents: Iterable[Json]) -> Settings:
 
 
 def mapping(value: t.Any) -> Json:
+    """A mapping, empty where there is none."""
     return value if isinstance(value, dict) else {}
+
+
+def flag(value: t.Any) -> bool:
+    """As Go's YAML reads a field that is true or false."""
+    return str(value).lower() in {"true", "yes", "on", "y"}
 
 
 def _list(value: t.Any) -> list[t.Any]:
@@ -85,25 +92,21 @@ def _texts(value: t.Any) -> tuple[str, ...]:
     return tuple(str(item) for item in _list(value))
 
 
-def _flag(value: t.Any) -> bool:
-    return str(value).lower() in {"true", "yes", "on", "y"}
-
-
 def _read_mirror(data: Json) -> Mirror:
     endpoints = [mapping(item) for item in _list(data.get("endpoints"))]
     return Mirror(
         endpoints=tuple(
-            Endpoint(url=str(item.get("url", "")), override_path=_flag(item.get("overridePath"))) for item in endpoints
+            Endpoint(url=str(item.get("url", "")), override_path=flag(item.get("overridePath"))) for item in endpoints
         ),
-        skip_fallback=_flag(data.get("skipFallback")),
+        skip_fallback=flag(data.get("skipFallback")),
     )
 
 
 def _read_v1alpha1_mirror(data: Json) -> Mirror:
-    override = _flag(data.get("overridePath"))
+    override = flag(data.get("overridePath"))
     return Mirror(
         endpoints=tuple(Endpoint(url=url, override_path=override) for url in _texts(data.get("endpoints"))),
-        skip_fallback=_flag(data.get("skipFallback")),
+        skip_fallback=flag(data.get("skipFallback")),
     )
 
 
@@ -118,7 +121,7 @@ def _read_tls(data: Json) -> Tls:
         ca=str(data.get("ca") or ""),
         client_cert=str(identity.get("cert") or ""),
         client_key=str(identity.get("key") or ""),
-        insecure_skip_verify=_flag(data.get("insecureSkipVerify")),
+        insecure_skip_verify=flag(data.get("insecureSkipVerify")),
     )
 
 
@@ -129,7 +132,7 @@ def _read_v1alpha1_tls(data: t.Any) -> Tls:
         ca=_from_base64(data.get("ca")),
         client_cert=_from_base64(identity.get("crt")),
         client_key=_from_base64(identity.get("key")),
-        insecure_skip_verify=_flag(data.get("insecureSkipVerify")),
+        insecure_skip_verify=flag(data.get("insecureSkipVerify")),
     )
 
 

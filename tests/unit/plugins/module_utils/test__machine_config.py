@@ -7,6 +7,7 @@ import difflib
 from pathlib import Path
 
 import pytest
+import talos_files
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils import _errors, _node_registries
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import (
@@ -16,7 +17,12 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._machine_con
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_change import describe
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import wanted_from
-from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Endpoint, Mirror, Wanted
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import (
+    Endpoint,
+    Mirror,
+    Settings,
+    Wanted,
+)
 
 HERE = Path(__file__).resolve()
 DATA = HERE.parent / "data" / "machine_config"
@@ -173,6 +179,19 @@ def test_meaning_is_not_bytes():
     assert not one.means_the_same_as(MachineConfig.parse(other.text.replace("worker", "controlplane")))
 
 
+@pytest.mark.parametrize(
+    ("text", "cached"),
+    [
+        (PLAIN, False),
+        (PLAIN + "  features: {imageCache: {localEnabled: true}}\n", True),
+        (PLAIN + "---\napiVersion: v1alpha1\nkind: ImageCacheConfig\nlocal: {enabled: true}\n", True),
+        (PLAIN + "---\napiVersion: v1alpha1\nkind: ImageCacheConfig\nlocal: {enabled: false}\n", False),
+    ],
+)
+def test_the_image_cache_is_seen_in_either_layer(text, cached):
+    assert MachineConfig.parse(text).has_image_cache == cached
+
+
 def whole_configurations():
     """Files of the corpus that are whole machine configurations (templates that parse as YAML among them)."""
     found = []
@@ -221,6 +240,26 @@ def test_real_configurations_added_to_and_taken_from(text, layer):
     if layer == "documents":
         assert removed.after.text.removesuffix("\n") == text.removesuffix("\n")
     assert without_empty(removed.after) == without_empty(config)
+
+
+@pytest.mark.captures
+@pytest.mark.parametrize("text", WHOLE)
+def test_real_configurations_migrated(text):
+    config = MachineConfig.parse(text)
+    if any(ip.startswith("${") for ip, _names in config.effective.hosts):
+        with pytest.raises(_errors.Conflict, match="without an IP address"):
+            make_plan(config, wanted({"migrate": True}), version=Version(1, 13))
+        return
+    plan = make_plan(config, wanted({"migrate": True}), version=Version(1, 13))
+    assert talos_files.everything(plan.after.effective) == talos_files.everything(config.effective)
+    assert plan.after.in_v1alpha1 == Settings()
+    exact = make_plan(plan.after, wanted({"state": "exact", "hosts": []}), version=Version(1, 13))
+    assert exact.after.effective == Settings()
+    assert without_empty(exact.after) == without_empty(without_ours(config))
+
+
+def without_ours(config):
+    return make_plan(config, wanted({"state": "exact", "hosts": []}), version=Version(1, 13)).after
 
 
 def without_empty(config):
