@@ -12,7 +12,7 @@ description:
   - Sets or removes any number of registry mirrors, registry credentials, registry TLS settings and C(/etc/hosts)
     entries in the machine configuration of one Talos node, in one call and without a reboot.
   - Reads the configuration in use, edits it in memory and sends it only if it differs in meaning. Documents, entries
-    and comments that are not named in the options keep every byte.
+    and comments that the options do not ask to change keep every byte.
   - What is named is set as a whole. A list never grows by a second run, as it does with C(talosctl patch).
   - A key that is in both layers is set in one and taken out of the other, where it would hide what is wanted, or come
     back one day.
