@@ -41,6 +41,7 @@ type Node struct {
 	Root     string // its file system, "" for /
 	State    string // directory of images.json and pulls.jsonl
 	Resolver string // DNS server, host:port; "" when it has none
+	Once     bool   // a pull as Talos is tried once, as from 1.14 on
 }
 
 // TrustOnly makes file the system trust store of this process. Call it before the first TLS connection.
@@ -54,8 +55,8 @@ func TrustOnly(file string) error {
 
 // AsTalos pulls ref by the machine configuration's mirrors, TLS and credentials, into the containerd namespace.
 //
-// Like the original it goes on retrying whatever is not "not found" until ctx ends or 20 minutes have passed,
-// and asks no registry for an image that is there already.
+// Like the original before 1.14 it goes on retrying whatever is not "not found" until ctx ends or 20 minutes have passed;
+// it asks no registry for an image that is there already.
 func (n Node) AsTalos(ctx context.Context, registries func() cri.Registries, namespace, ref string) (Image, error) {
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
@@ -77,7 +78,7 @@ func (n Node) AsTalos(ctx context.Context, registries func() cri.Registries, nam
 		}
 
 		err = fmt.Errorf("failed to pull image %q: %w", named.String(), err)
-		if errdefs.IsNotFound(err) {
+		if errdefs.IsNotFound(err) || n.Once {
 			return err
 		}
 
