@@ -71,11 +71,18 @@ class Fleet:
         self._process: subprocess.Popen[bytes] | None = None
 
     def add(
-        self, cluster: str, addresses: Sequence[str], *, versions: Sequence[str] = ("v1.13.0",), control_planes: int = 1
+        self,
+        cluster: str,
+        addresses: Sequence[str],
+        *,
+        versions: Sequence[str] = ("v1.13.0",),
+        control_planes: int = 1,
+        patches: Sequence[Path] = (),
     ) -> list[FleetNode]:
         """A cluster with secrets of its own; its first nodes are its control planes.
 
-        Node by node they play ``versions``, of which the last one goes on; all configurations are of the first.
+        Node by node they play ``versions``, of which the last one goes on; all configurations are of the first, with
+        ``patches`` (strategic merge patches) in them.
         """
         played = [*versions, *[versions[-1]] * (len(addresses) - len(versions))]
         nodes = [
@@ -97,6 +104,7 @@ class Fleet:
             f"--endpoint=https://{addresses[0]}:6443",
             f"--talosconfig={self.talosconfig}",
             f"--talos-version={versions[0]}",
+            *[f"--patch={patch}" for patch in patches],
             *[f"--node={node.name}={node.address},{kind}" for node, kind in zip(nodes, kinds, strict=True)],
         ]
         subprocess.run(command, check=True, timeout=GENERATE_SECONDS)
