@@ -278,11 +278,12 @@ func parts(t *testing.T, options Options) (list []string) {
 func TestAFailedPullIsRepeatedUntil113Only(t *testing.T) {
 	for version, repeats := range map[string]bool{"v1.13.9": true, "v1.14.0": false} {
 		_, options, node := of(t, version)
-		node.apply(fmt.Sprintf("machine: {registries: {mirrors: {a: {endpoints: ['http://%s:1'], skipFallback: true}}}}", options.Address), nil)
+		node.apply(fmt.Sprintf("machine: {registries: {mirrors: {a.example: {endpoints: ['http://%s:1'], skipFallback: true}}}}", options.Address), nil)
 
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		err := node.ImagePull(ctx, 2, "a/b:1")
-		equal(t, client.StatusCode(err) == codes.DeadlineExceeded, repeats)
+		err := node.ImagePull(ctx, 2, "a.example/b:1")
 		cancel()
+		equal(t, client.StatusCode(err) == codes.DeadlineExceeded, repeats)
+		equal(t, strings.HasPrefix(status.Convert(err).Message(), `failed to pull image "a.example/b:1": failed to resolve reference`), !repeats)
 	}
 }

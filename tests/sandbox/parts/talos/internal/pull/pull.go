@@ -67,23 +67,31 @@ func (n Node) AsTalos(ctx context.Context, registries func() cri.Registries, nam
 		return image, err
 	}
 
+	if n.Once {
+		return n.asTalosOnce(ctx, registries(), namespace, named)
+	}
+
 	var image Image
 
 	err = retry.Exponential(talosTimeout, retry.WithUnits(talosUnit)).RetryWithContext(ctx, func(ctx context.Context) error {
 		var err error
 
-		image, err = n.fetch(ctx, "talos", namespace, named, n.talosHosts(registries()))
-		if err == nil {
-			return nil
-		}
-
-		err = fmt.Errorf("failed to pull image %q: %w", named.String(), err)
-		if errdefs.IsNotFound(err) || n.Once {
+		image, err = n.asTalosOnce(ctx, registries(), namespace, named)
+		if err == nil || errdefs.IsNotFound(err) {
 			return err
 		}
 
 		return retry.ExpectedError(err)
 	})
+
+	return image, err
+}
+
+func (n Node) asTalosOnce(ctx context.Context, registries cri.Registries, namespace string, named reference.Named) (Image, error) {
+	image, err := n.fetch(ctx, "talos", namespace, named, n.talosHosts(registries))
+	if err != nil {
+		err = fmt.Errorf("failed to pull image %q: %w", named.String(), err)
+	}
 
 	return image, err
 }
