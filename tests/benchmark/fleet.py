@@ -29,6 +29,7 @@ from pathlib import Path
 import yaml
 
 from sandbox.paths import ROOT
+from sandbox.recap import changed
 from sandbox.talos_fleet import Fleet, program, subnet
 
 if t.TYPE_CHECKING:
@@ -114,21 +115,34 @@ def running(nodes: int, *, differ: int = 0) -> Iterator[Fleet]:
 def serve(nodes: int, differ: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with running(nodes, differ=differ) as fleet, contextlib.suppress(KeyboardInterrupt):
-        inventory = fleet.folder / "inventory.yml"
-        inventory.write_text(yaml.safe_dump(_inventory(fleet), sort_keys=False))
-        playbook = _playbook(fleet)
         print(f"export TALOSCONFIG={fleet.talosconfig}")
         print(f"talosctl: {program('talosctl')}")
         print(f"nodes: {_addresses(fleet)}")
-        print(f"inventory: {inventory}")
-        print(f"survey, then the nodes that differ: ansible-playbook -i localhost, {playbook}")
+        print(f"survey, then the nodes that differ: ansible-playbook -i {_inventory(fleet)} {_playbook(fleet)}")
         print(f"state of node N (control.json): {fleet.folder}/nodes/{CLUSTER}-N/state", flush=True)
         signal.pause()
 
 
-def _inventory(fleet: Fleet) -> dict[str, t.Any]:
-    hosts = {node.name: {"talos_node": node.address} for node in fleet.nodes.values()}
-    return {"all": {"children": {CLUSTER: {"hosts": hosts}}, "vars": {"ansible_connection": "local"}}}
+def _inventory(fleet: Fleet) -> Path:
+    """As a site's, with what a run against Kubernetes would find out of it filled in."""
+    members = {node.name: {"talos_address": node.address} for node in fleet.nodes.values()}
+    groups = {"nodes": {"hosts": members}, f"registry_nodes_of_{CLUSTER}": {"hosts": dict.fromkeys(members)}}
+    given = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "registry_name": REGISTRY,
+        "registry_internal_name": "harbor-core.default.svc.cluster.local",
+        "registry_talosconfig": str(fleet.talosconfig),
+        "registry_kubeconfig": os.devnull,
+        "registry_cluster": CLUSTER,
+        "nodes_transport": "https",
+        "nodes_wanted": {**WANTED, "tls": []},
+        "nodes_pull_names": [],
+        "nodes_spegel": False,
+    }
+    path = fleet.folder / "inventory.yml"
+    path.write_text(yaml.safe_dump({"all": {"children": groups, "vars": given}}, sort_keys=False))
+    return path
 
 
 def _addresses(fleet: Fleet) -> str:
@@ -159,7 +173,7 @@ def measure(sizes: Sequence[int], rounds: int) -> None:
                 _row(size, what, [_survey_of_one_that_hangs(fleet)])
             simulated.append(f"{size}: {_highest(fleet.pid):.0f} MB")
     with running(ROLLOUT, differ=DIFFERENT) as fleet:
-        _row(ROLLOUT, f"rollout, {DIFFERENT} differ: survey, then each on trial and confirmed", [_rollout(fleet)])
+        _row(ROLLOUT, f"{DIFFERENT} differ: survey, then the role `nodes` on each of them", [_rollout(fleet)])
         _row(ROLLOUT, "survey again: nothing differs", [_survey(fleet)])
     print(f"The process that plays the nodes: {', '.join(simulated)}; load of the machine: {os.getloadavg()[1]:.0f}")
 
@@ -195,23 +209,31 @@ def _shell(fleet: Fleet) -> Cost:
 
 
 def _rollout(fleet: Fleet) -> Cost:
-    return _measured([str(_tool("ansible-playbook")), "-i", "localhost,", str(_playbook(fleet))])[0]
+    command = [str(_tool("ansible-playbook")), "-i", str(_inventory(fleet)), str(_playbook(fleet))]
+    cost, output = _measured(command)
+    if changed(output) != DIFFERENT:
+        raise SystemExit(f"the rollout went wrong: {output[-2000:]}")
+    return cost
 
 
 def _playbook(fleet: Fleet) -> Path:
-    """What nodes.yml comes to for nodes without Kubernetes."""
-    change = {**_access(fleet), **WANTED, "node": "{{ item }}"}
-    loop = "{{ survey.nodes | dict2items | selectattr('value.differs') | map(attribute='key') }}"
-    mirror, survey = "splithorizon.registry.talos_registry_mirror", "splithorizon.registry.talos_registry_survey"
-    tasks = [
-        {"name": "Survey", survey: _survey_options(fleet), "register": "survey"},
-        {"name": "On trial", mirror: {**change, "mode": "try"}, "loop": loop},
-        {"name": "Confirmed", mirror: {**change, "confirm": True}, "loop": loop},
+    """What site.yml does to nodes, one at a time, without an image to pull."""
+    role = "splithorizon.registry.nodes"
+    survey = [
+        {"include_role": {"name": role, "tasks_from": "survey.yml"}},
+        {
+            "group_by": {"key": "differs"},
+            "changed_when": False,
+            "when": f"hostvars['{CLUSTER}-1'].nodes_survey.nodes[talos_address].differs",
+        },
     ]
-    interpreter = {"ansible_python_interpreter": sys.executable}
-    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": interpreter, "tasks": tasks}
+    plays = [
+        {"hosts": "nodes", "tasks": survey},
+        {"hosts": "differs", "serial": 1, "tasks": [{"include_role": {"name": role}}]},
+    ]
+    common = {"gather_facts": False, "module_defaults": {"group/splithorizon.registry.talos": _access(fleet)}}
     path = fleet.folder / "rollout.yml"
-    path.write_text(yaml.safe_dump([play], sort_keys=False))
+    path.write_text(yaml.safe_dump([{**play, **common} for play in plays], sort_keys=False))
     return path
 
 
