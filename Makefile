@@ -9,7 +9,7 @@ COLLECTIONS := .cache/collections/ansible_collections
 SANDBOX := PYTHONPATH=tests $(BIN)/python -m sandbox
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark kill-test clean
+.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark fleet-benchmark kill-test clean
 
 help:  ## What there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ molecule: collections  ## create, converge, idempotence, verify, destroy on the 
 
 benchmark: collections  ## What a run that changes nothing costs, beside a shell script that reads the same
 	@$(SANDBOX) benchmark
+
+fleet-benchmark: collections  ## What a survey of 1, 10 and 100 simulated nodes and a rollout cost, beside xargs -P over talosctl
+	@PYTHONPATH=tests $(BIN)/python tests/benchmark/fleet.py measure
 
 kill-test: collections  ## Kill site.yml at ten random moments on the sandbox, and run it again (half an hour)
 	@$(SANDBOX) up && PYTHONPATH=tests $(BIN)/python tests/benchmark/kill.py; code=$$?; $(SANDBOX) down; exit $$code

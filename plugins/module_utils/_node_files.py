@@ -183,8 +183,15 @@ def _is_pem(text: str | None, *, wanted: str | None) -> bool:
 
 
 def _has_lines(text: str | None, *, wanted: Lines, gone: Lines) -> bool:
-    there = {tuple(line.split()) for line in (text or "").splitlines()}
-    return all((ip, *names) in there for ip, names in wanted) and not any((ip, *names) in there for ip, names in gone)
+    """Names of an address over all its lines: Talos before 1.12 writes one for each entry, and a node names itself."""
+    there: dict[str, tuple[str, ...]] = {}
+    for ip, *names in filter(None, map(str.split, (text or "").splitlines())):
+        there[ip] = (*there.get(ip, ()), *names)
+
+    def ends_with(ip: str, names: tuple[str, ...]) -> bool:
+        return ip in there and there[ip][len(there[ip]) - len(names) :] == names
+
+    return all(ends_with(*line) for line in wanted) and not any(ends_with(*line) for line in gone)
 
 
 def _with_tls(host: Host, tls_key: str, registry: str, settings: Settings, others: dict[str, str]) -> Host:

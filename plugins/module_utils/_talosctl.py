@@ -48,6 +48,7 @@ TALOS_SPEC: Json = {
 
 POLL_SECONDS = 0.2
 AT_ONCE = 8
+GROUP = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +156,7 @@ class Talosctl:
         return found
 
     def nodes(self, names: Sequence[str]) -> dict[str, Node | RegistryError]:
-        """Every node, or why it cannot be read. Two processes side by side ask all of them."""
+        """Every node, or why it cannot be read. Side by side, a process for versions and one for configurations."""
         with ThreadPoolExecutor(max_workers=2) as pool:
             versions = pool.submit(self._ask, ["version"], names, parse_versions)
             configurations = pool.submit(self._ask, ["get", "mc", "-o", "yaml"], names, parse_configurations)
@@ -270,18 +271,32 @@ class Talosctl:
     def _ask(
         self, command: Sequence[str], names: Sequence[str], parse: Callable[[str], dict[str, _T]]
     ) -> dict[str, _T | RegistryError]:
-        """One process for all nodes; whoever is missing in its answer is asked alone, to learn why."""
-        answer = self._run(self.argv(*command, nodes=names), None, self.access.talos_timeout)
-        found: dict[str, t.Any] = parse(answer.stdout)
-        if len(set(names)) == 1:
-            alone = list(found.values())[:1] or [self._error(answer, names[0])]
-            return {names[0]: alone[0]}
-        missing = [name for name in dict.fromkeys(names) if name not in found]
-        if missing:
-            with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-                for part in pool.map(lambda name: self._ask(command, [name], parse), missing):
-                    found.update(part)
+        """A process for each group of nodes, side by side; whoever is missing in its answer is asked alone.
+
+        talosctl asks the nodes of a `get` one after the other: those after one that hangs are not read.
+        """
+        unique = list(dict.fromkeys(names))
+        groups = [unique[at : at + GROUP] for at in range(0, len(unique), GROUP)] if len(unique) > 1 else []
+        found: dict[str, _T | RegistryError] = {}
+        with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+            for answer in pool.map(lambda group: self._answer(command, group), groups):
+                found.update(parse(answer.stdout))
+            missing = [name for name in unique if name not in found]
+            found.update(
+                zip(missing, pool.map(lambda name: self._ask_alone(command, name, parse), missing), strict=True)
+            )
         return {name: found[name] for name in names}
+
+    def _ask_alone(
+        self, command: Sequence[str], name: str, parse: Callable[[str], dict[str, _T]]
+    ) -> _T | RegistryError:
+        answer = self._answer(command, [name])
+        for part in parse(answer.stdout).values():  # whatever the node is called there
+            return part
+        return self._error(answer, name)
+
+    def _answer(self, command: Sequence[str], names: Sequence[str]) -> Answer:
+        return self._run(self.argv(*command, nodes=names), None, self.access.talos_timeout)
 
     def _error(self, answer: Answer, name: str) -> RegistryError:
         where = f"node {name}"

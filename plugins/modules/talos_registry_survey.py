@@ -11,8 +11,9 @@ version_added: 0.1.0
 description:
   - Reads many Talos nodes at once and says which of them M(splithorizon.registry.talos_registry_mirror) would change,
     and why. Never changes anything.
-  - One talosctl process reads all configurations, another one side by side all versions, so an unchanged fleet costs as
-    much as one node. A node that cannot be read is reported and does not keep the others from being read.
+  - One talosctl process reads the configurations of 25 nodes, another one side by side their versions, so an unchanged
+    fleet costs about as much as one node. A node that cannot be read is reported and does not keep the others from
+    being read.
   - With C(--diff) it shows what would change on each node, secrets hidden.
 extends_documentation_fragment:
   - splithorizon.registry._attributes.read_only

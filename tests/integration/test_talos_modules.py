@@ -431,11 +431,12 @@ def test_killed_while_it_waits_for_the_node_it_converges(lab: Lab, point: str) -
     options = {"node": NODES["b"], **lab.options("b"), "mode": "try", "try_timeout": 300, **HTTPS}
     asked = json.dumps({"module": "talos_registry_mirror", **options}) + "\n"
     argv, pipe = [sys.executable, module_call.__file__], subprocess.PIPE
+    logged = len(lab.log("b"))
     process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
     assert process.stdin and process.stdout
     process.stdin.write(asked)
     process.stdin.flush()
-    until(f"it waits at {point}", lambda: lab.log("b").endswith(f"told to hang at {point}\n"), timeout=60)
+    until(f"it waits at {point}", lambda: f"told to hang at {point}\n" in lab.log("b")[logged:], timeout=60)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.stdout.read() == "", "it was not killed, it ended"
     process.wait()

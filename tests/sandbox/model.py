@@ -33,12 +33,16 @@ STAGES = ("network", "control-plane", "nodes", "workloads")
 
 @dataclass(frozen=True)
 class NodeModel:
-    """One Talos node. Pods on it get addresses of ``pod_range``."""
+    """One Talos node. Pods on it get addresses of ``pod_range``.
+
+    ``talos`` is the version that it plays; its configuration is of the version TALOS.
+    """
 
     name: str
     address: str
     pod_range: str
     control_plane: bool = False
+    talos: str = TALOS
 
 
 @dataclass(frozen=True)

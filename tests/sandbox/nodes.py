@@ -94,7 +94,7 @@ def talos_command(model: ClusterModel, node: kubelet.Node, generated: Path) -> l
         f"--os-ca={generated}",
         f"--members={generated / 'members.json'}",
         f"--resolver={model.lan_address}:53",
-        f"--talos-version={TALOS}",
+        f"--talos-version={model.node(node.name).talos}",
     ]
 
 

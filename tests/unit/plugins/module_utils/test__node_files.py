@@ -159,6 +159,28 @@ def test_client_certificate_of_an_endpoint():
     assert files.others["r.example_5000_/h.example:8443-client.key"] == "K\n"
 
 
+OWN_LINES = "127.0.0.1 localhost\n10.5.0.2  node-1\n\n"
+
+
+@pytest.mark.parametrize(
+    ("added", "is_as_wanted"),
+    [
+        ("10.5.0.2 registry.example\n10.9.0.1 a.example b.example\n", True),  # Talos 1.12 and later: joined, sorted
+        ("10.9.0.1 a.example\n10.5.0.2 registry.example\n10.9.0.1 b.example\n", True),  # before
+        ("10.9.0.1 a.example b.example\n", False),
+        ("10.5.0.2 registry.example\n10.9.0.1 a.example\n", False),
+        ("10.5.0.2 registry.example\n10.9.0.1 a.example b.example\n10.9.0.7 old.example\n", False),
+    ],
+)
+def test_lines_of_etc_hosts_are_read_in_the_form_of_every_version(added, is_as_wanted):
+    before = Settings(
+        hosts=(("10.9.0.1", ("a.example",)), ("10.9.0.1", ("b.example",)), ("10.9.0.7", ("old.example",)))
+    )
+    after = Settings(hosts=(*before.hosts[:2], ("10.5.0.2", ("registry.example",))))
+    check = _node_files.file_checks(before, after)[_node_files.ETC_HOSTS]
+    assert check(OWN_LINES + added) is is_as_wanted
+
+
 def test_image_cache_comes_first_everywhere():
     settings = Settings(
         mirrors={"r.example": Mirror(endpoints=(Endpoint(url="https://h.example"),), skip_fallback=True)}

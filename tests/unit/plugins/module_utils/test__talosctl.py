@@ -163,6 +163,17 @@ def test_a_failing_node_fails_alone():
     assert list(found) == ["a", "b", "c"]
 
 
+def test_many_nodes_are_asked_in_groups_and_only_the_missing_alone():
+    names = [f"10.5.1.{number}" for number in range(2 * _talosctl.GROUP + 1)]
+    nodes = Nodes(dict.fromkeys(names, ONE), failing={names[3]: REFUSED})
+    found = client(nodes).nodes(names)
+    assert list(found) == names
+    assert [name for name, node in found.items() if isinstance(node, _errors.NotPermitted)] == [names[3]]
+    asked = sorted(argv[argv.index("--nodes") + 1] for argv, *_ in nodes.asked if argv[1] == "get")
+    groups = [names[: _talosctl.GROUP], names[_talosctl.GROUP : -1], names[-1:]]
+    assert asked == sorted([*[",".join(group) for group in groups], names[3]])
+
+
 def test_an_answer_cut_off_by_the_time_limit_keeps_its_whole_nodes():
     whole = resource("a", "persistent", ONE) + "---\n" + resource("a", "v1alpha1", ONE) + "---\n"
     stdout = whole + resource("b", "persistent", ONE) + "---\n" + resource("b", "v1alpha1", ONE)[:-20]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 
 // Command talos-node plays one Talos node: `talos-node --address … --root … --state … --config …`.
-// `talos-node gen` makes the configurations and certificates of a cluster's nodes.
+// `talos-node fleet FILE` plays many in one process. `talos-node gen` makes the configurations and certificates of a
+// cluster's nodes. `talos-node containerd` pulls as a node's containerd does.
 package main
 
 import (
@@ -18,14 +19,18 @@ import (
 	"splithorizon.example/sandbox/talos/internal/pull"
 )
 
+var commands = map[string]func([]string) error{"gen": gen, "fleet": fleet, "containerd": containerd}
+
 func main() {
 	log.SetFlags(log.LstdFlags | log.Lmicroseconds)
 
 	run := serve
 	args := os.Args[1:]
 
-	if len(args) > 0 && args[0] == "gen" {
-		run, args = gen, args[1:]
+	if len(args) > 0 {
+		if command, ok := commands[args[0]]; ok {
+			run, args = command, args[1:]
+		}
 	}
 
 	if err := run(args); err != nil {

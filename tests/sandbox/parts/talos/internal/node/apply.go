@@ -3,13 +3,11 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/siderolabs/talos/pkg/grpc/middleware/authz"
@@ -47,6 +45,18 @@ func (metal) InContainer() bool     { return false }
 // The order counts: anything but a try disarms a pending revert before it is even looked at, so a dry run or a
 // configuration that is then refused leaves the tried one in force for good.
 func (m *machined) ApplyConfiguration(ctx context.Context, in *machine.ApplyConfigurationRequest) (*machine.ApplyConfigurationResponse, error) {
+	if m.lockedApply() {
+		if !m.applying.TryLock() {
+			return nil, status.Error(codes.FailedPrecondition, "another apply configuration is already in progress")
+		}
+		defer m.applying.Unlock()
+
+		if m.leaving.Load() {
+			return nil, status.Error(codes.FailedPrecondition,
+				"configuration was already applied and node is rebooting, cannot apply more configuration changes until next reboot")
+		}
+	}
+
 	if !authz.GetRoles(ctx).Includes(role.Admin) { // readers pass the rules for the maintenance mode's sake
 		return nil, authz.ErrNotAuthorized
 	}
@@ -55,7 +65,16 @@ func (m *machined) ApplyConfiguration(ctx context.Context, in *machine.ApplyConf
 		m.disarm()
 	}
 
-	cfg, warnings, err := m.load(ctx, in.GetData())
+	cfg, err := m.load(in.GetData())
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+
+	if in.Mode == modeReboot && !m.before(14) {
+		return nil, status.Error(codes.Unimplemented, "the REBOOT mode is not supported, please use AUTO or NO_REBOOT modes instead")
+	}
+
+	warnings, err := m.validate(ctx, cfg)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -93,60 +112,38 @@ func (m *machined) ApplyConfiguration(ctx context.Context, in *machine.ApplyConf
 	return &machine.ApplyConfigurationResponse{Messages: []*machine.ApplyConfiguration{answer}}, nil
 }
 
-func (m *machined) load(ctx context.Context, data []byte) (config.Provider, []string, error) {
-	if err := m.known(data); err != nil {
-		return nil, nil, err
+func (m *machined) load(data []byte) (config.Provider, error) {
+	err := m.known(data)
+
+	var cfg config.Provider
+	if err == nil {
+		cfg, err = configloader.NewFromBytes(data)
 	}
 
-	cfg, err := configloader.NewFromBytes(data)
 	if err != nil {
-		return nil, nil, err
+		return nil, m.decodingError(err)
 	}
 
 	if cfg.RawV1Alpha1() == nil {
-		return nil, nil, errors.New("the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
+		return nil, errors.New("the applied machine configuration doesn't contain v1alpha1 config, did you mean to patch the machine config instead?")
 	}
 
-	warnings, err := cfg.Validate(metal{})
+	return cfg, nil
+}
+
+func (m *machined) validate(ctx context.Context, cfg config.Provider) (warnings []string, err error) {
+	if !m.before(14) && cfg.RawV1Alpha1().MachineConfig != nil && len(cfg.RawV1Alpha1().MachineConfig.MachineFiles) > 0 {
+		warnings = append(warnings, ".machine.files is deprecated; use dedicated configuration documents instead")
+	}
+
+	general, err := cfg.Validate(metal{})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 
 	more, err := cfg.RuntimeValidate(ctx, m.resources, metal{})
 
-	return cfg, slices.Concat(warnings, more), err
-}
-
-// since lists the kinds of documents that came with a minor version of Talos 1.
-var since = map[string]uint64{
-	"RegistryMirrorConfig": 12, "RegistryAuthConfig": 12, "RegistryTLSConfig": 12, "StaticHostConfig": 12, "HostnameConfig": 12,
-}
-
-// known refuses kinds that the claimed version does not know.
-func (m *machined) known(data []byte) error {
-	line := 1
-
-	for _, document := range bytes.SplitAfter(data, []byte("\n---\n")) {
-		var kind, name string
-
-		for text := range bytes.Lines(document) {
-			if value, ok := strings.CutPrefix(string(text), "kind:"); ok {
-				kind = strings.TrimSpace(value)
-			}
-
-			if value, ok := strings.CutPrefix(string(text), "name:"); ok {
-				name = "/" + strings.TrimSpace(value)
-			}
-		}
-
-		if minor, ok := since[kind]; ok && m.before(minor) {
-			return fmt.Errorf("error decoding document v1alpha1/%s%s (line %d): %q \"v1alpha1\": not registered", kind, name, line, kind)
-		}
-
-		line += bytes.Count(document, []byte("\n"))
-	}
-
-	return nil
+	return slices.Concat(warnings, general, more), err
 }
 
 // decide gives the mode that a request comes to and the sentence about it; why is added to it after a real apply.
@@ -177,10 +174,6 @@ func (m *machined) decide(asked applyMode, cfg config.Provider) (mode applyMode,
 
 		return modeNoReboot, without, "", nil
 	case modeReboot:
-		if !m.before(14) {
-			return asked, "", "", status.Error(codes.Unimplemented, "the REBOOT mode is not supported, please use 'auto' or 'staged' mode")
-		}
-
 		return asked, with, "", nil
 	default:
 		return asked, "", "", fmt.Errorf("incorrect mode '%s' specified for the apply config call", asked)
@@ -251,6 +244,7 @@ func (m *machined) apply(ctx context.Context, mode applyMode, cfg config.Provide
 			return err
 		}
 	case modeReboot:
+		m.leaving.Store(true)
 		time.AfterFunc(rebootGrace, m.requestReboot)
 	}
 

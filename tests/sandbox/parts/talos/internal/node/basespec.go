@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/platforms"
 	"github.com/siderolabs/talos/pkg/machinery/config"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
 
 	"splithorizon.example/sandbox/talos/internal/pull"
 )
@@ -31,5 +32,5 @@ func (b *boot) writeBaseSpec(config.Provider) error {
 		return err
 	}
 
-	return b.etcFile("cri/conf.d/base-spec.json", text, 0o600)
+	return b.etcFile(constants.CRIBaseRuntimeSpec, text, 0o600)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cosi-project/runtime/pkg/state"
@@ -30,6 +31,13 @@ type boot struct {
 	timer   *time.Timer // of a pending try
 
 	changes sync.Mutex // one change of configuration and files at a time
+
+	applying sync.Mutex  // one request to change it, of the versions that take one at a time
+	leaving  atomic.Bool // such a request has asked for a reboot
+
+	customization []byte                    // of containerd, from 1.14 on
+	criVersions   []string                  // of the files that containerd was started with
+	criStarted    atomic.Pointer[time.Time] // when that was
 }
 
 func (n *Node) boot() (*boot, error) {
@@ -73,31 +81,11 @@ func (b *boot) install(cfg config.Provider) error {
 		}
 	}
 
-	parts := map[string][]byte{"/etc/cri/conf.d/00-base.part": []byte(basePart), "/etc/cri/conf.d/20-customization.part": nil}
-
-	files, err := cfg.Machine().Files()
-	if err != nil {
+	if err := b.installParts(cfg); err != nil {
 		return err
 	}
 
-	for _, file := range files {
-		if _, ours := parts[file.Path()]; ours {
-			parts[file.Path()] = []byte(file.Content())
-		}
-	}
-
-	for name, content := range parts {
-		if err := writeChanged(b.path(name), content, 0o644); err != nil {
-			return err
-		}
-	}
-
 	return os.WriteFile(b.path("/proc/sys/kernel/random/boot_id"), []byte(uuid.NewString()+"\n"), 0o644)
-}
-
-// startCRI tells the pod runtime, by a new stamp, that containerd has started and with it reads cri.toml again.
-func (b *boot) startCRI() error {
-	return writeAtomically(filepath.Join(b.State, "cri-start"), []byte(uuid.NewString()+"\n"), 0o644)
 }
 
 func (b *boot) path(name string) string { return filepath.Join(b.Root, name) }

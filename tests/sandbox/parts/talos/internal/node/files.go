@@ -5,7 +5,6 @@ package node
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,53 +16,44 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/cosi-project/runtime/pkg/state"
-	"github.com/pelletier/go-toml/v2"
 	"github.com/siderolabs/talos/pkg/machinery/config"
-	"github.com/siderolabs/talos/pkg/machinery/config/merge"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
-	"github.com/siderolabs/talos/pkg/machinery/resources/cri"
 	"github.com/siderolabs/talos/pkg/machinery/resources/files"
 )
 
-const hostsDir = constants.EtcCRIConfdPath + "/hosts"
+// controller is a part of Talos that keeps some of the node's files in line with the configuration.
+type controller struct {
+	name string
+	step func(config.Provider) error
+}
 
-// basePart is the part of containerd's settings that Talos ships.
-const basePart = `version = 3
-
-[plugins."io.containerd.cri.v1.images"]
-  discard_unpacked_layers = true
-  use_local_image_pull = true
-
-[plugins."io.containerd.cri.v1.runtime"]
-  enable_cdi = true
-  cdi_spec_dirs = ["/run/cdi"]
-
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-  base_runtime_spec = "/etc/cri/conf.d/base-spec.json"
-
-[plugins."io.containerd.nri.v1.nri"]
-  disable = true
-`
-
-// reconcile brings the node's files in line with cfg. As in Talos, a part that fails is logged and leaves its files as
-// they were; the request that set the configuration has succeeded all the same.
-func (b *boot) reconcile(cfg config.Provider) {
-	for name, step := range map[string]func(config.Provider) error{
-		"network.EtcFileController":          b.writeEtcHosts,
-		"files.CRIRegistryConfigController":  b.writeRegistries,
-		"files.CRIBaseRuntimeSpecController": b.writeBaseSpec,
-	} {
-		if err := step(cfg); err != nil {
-			log.Printf("controller failed {\"controller\": %q}: %v", name, err)
-		}
+func (b *boot) controllers() []controller {
+	list := []controller{
+		{"network.EtcFileController", b.writeEtcHosts},
+		{"files.CRIBaseRuntimeSpecController", b.writeBaseSpec},
 	}
 
-	if err := b.writeCRIConfig(); err != nil {
-		log.Printf("controller failed {\"controller\": \"files.CRIConfigPartsController\"}: %v", err)
+	if b.before(14) {
+		return append(list,
+			controller{"files.CRIRegistryConfigController", b.writeRegistries},
+			controller{"files.CRIConfigPartsController", func(config.Provider) error { return b.writeCRIConfig() }})
+	}
+
+	return append(list,
+		controller{"files.CRIConfigController", b.writeCRI},
+		controller{"cri.ServiceController", func(config.Provider) error { return b.restartCRI() }})
+}
+
+// reconcile brings the node's files in line with cfg. As in Talos, a controller that fails is logged and leaves its files
+// as they were; the request that set the configuration has succeeded all the same.
+func (b *boot) reconcile(cfg config.Provider) {
+	for _, one := range b.controllers() {
+		if err := one.step(cfg); err != nil {
+			log.Printf("controller failed {\"controller\": %q}: %v", one.name, err)
+		}
 	}
 }
 
@@ -93,13 +83,8 @@ func (b *boot) writeEtcHosts(cfg config.Provider) error {
 	row("ff02::1", "ip6-allnodes")
 	row("ff02::2", "ip6-allrouters")
 
-	extra := map[string][]string{}
-	for _, host := range cfg.NetworkStaticHostConfig() {
-		extra[host.IP()] = append(extra[host.IP()], host.Aliases()...)
-	}
-
-	for _, address := range slices.Sorted(maps.Keys(extra)) {
-		row(address, strings.Join(extra[address], " "))
+	for _, host := range b.extraHosts(cfg) {
+		row(host.address, strings.Join(host.names, " "))
 	}
 
 	if err := table.Flush(); err != nil {
@@ -109,107 +94,30 @@ func (b *boot) writeEtcHosts(cfg config.Provider) error {
 	return b.etcFile("hosts", text.Bytes(), 0o644)
 }
 
-// writeRegistries writes credentials and hosts.toml files, when mirrors, credentials or TLS differ from before or after
-// a boot: only then are other directories beside Talos's own swept away.
-func (b *boot) writeRegistries(cfg config.Provider) error {
-	changed, err := b.setRegistries(registries(cfg))
-	if err != nil || !changed {
-		return err
-	}
-
-	wanted := registries(cfg)
-
-	part, err := registriesPart(wanted)
-	if err != nil {
-		return err
-	}
-
-	tree, err := hostsTree(wanted, hostsDir)
-	if err != nil {
-		return err
-	}
-
-	return errors.Join(b.etcFile(constants.CRIRegistryConfigPart, part, 0o600), syncTree(b.path(hostsDir), tree))
+type extraHost struct {
+	address string
+	names   []string
 }
 
-func registriesPart(registries cri.Registries) ([]byte, error) {
-	type auth struct {
-		Username      string `toml:"username"`
-		Password      string `toml:"password"`
-		Auth          string `toml:"auth"`
-		IdentityToken string `toml:"identitytoken"`
+// extraHosts gives one line per address, in the addresses' order; before 1.12 one per entry, in the configuration's.
+func (b *boot) extraHosts(cfg config.Provider) (list []extraHost) {
+	names := map[string][]string{}
+
+	for _, host := range cfg.NetworkStaticHostConfig() {
+		names[host.IP()] = append(names[host.IP()], host.Aliases()...)
+		list = append(list, extraHost{host.IP(), host.Aliases()})
 	}
 
-	configs := map[string]any{}
-
-	for name, given := range registries.Auths() {
-		host, _ := docker.DefaultHost(name) //nolint:errcheck // never fails
-
-		configs[host] = map[string]any{"auth": auth{given.Username(), given.Password(), given.Auth(), given.IdentityToken()}}
+	if b.before(12) {
+		return list
 	}
 
-	type registry struct {
-		ConfigPath string         `toml:"config_path"`
-		Configs    map[string]any `toml:"configs"`
+	list = nil
+	for _, address := range slices.Sorted(maps.Keys(names)) {
+		list = append(list, extraHost{address, names[address]})
 	}
 
-	return indented(map[string]any{"plugins": map[string]any{
-		"io.containerd.cri.v1.images": map[string]any{"registry": registry{ConfigPath: hostsDir, Configs: configs}},
-	}})
-}
-
-func indented(value any) ([]byte, error) {
-	var text bytes.Buffer
-
-	err := toml.NewEncoder(&text).SetIndentTables(true).Encode(value)
-
-	return text.Bytes(), err
-}
-
-// writeCRIConfig merges the parts into cri.toml. From 1.14 on containerd is restarted for a change of it.
-func (b *boot) writeCRIConfig() error {
-	parts, err := filepath.Glob(b.path(constants.EtcCRIConfdPath + "/*.part"))
-	if err != nil {
-		return err
-	}
-
-	var header bytes.Buffer
-
-	merged := map[string]any{}
-
-	for _, part := range parts { // Glob sorts
-		text, err := os.ReadFile(part)
-		if err != nil {
-			return err
-		}
-
-		partial := map[string]any{}
-		if err := toml.Unmarshal(text, &partial); err != nil {
-			return fmt.Errorf("error decoding %q: %w", part, err)
-		}
-
-		if err := merge.Merge(merged, partial); err != nil {
-			return fmt.Errorf("error merging %q: %w", part, err)
-		}
-
-		fmt.Fprintf(&header, "## %s (sha256:%x)\n", filepath.Join(constants.EtcCRIConfdPath, filepath.Base(part)), sha256.Sum256(text))
-	}
-
-	body, err := indented(merged)
-	if err != nil {
-		return err
-	}
-
-	text := slices.Concat(header.Bytes(), []byte("\n"), body)
-
-	before, err := os.ReadFile(b.path("/etc/" + constants.CRIConfig))
-	restart := err == nil && !b.before(14) && !bytes.Equal(before, text)
-
-	if err := b.etcFile(constants.CRIConfig, text, 0o600); err != nil || !restart {
-		return err
-	}
-
-	return b.startCRI()
+	return list
 }
 
 // etcFile writes a file below /etc and the resources that tell of it.

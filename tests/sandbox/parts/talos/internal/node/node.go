@@ -3,7 +3,7 @@
 // Package node plays machined and apid of one Talos node: its API, its configuration and the files it writes.
 //
 // Configuration, resources, roles and wire formats are Talos's own (pkg/machinery); what is written here is how the
-// node acts on them, as measured on Talos v1.13.0.
+// node acts on them, as measured on Talos v1.13.0; versions.go tells where other versions act otherwise.
 package node
 
 import (
@@ -58,16 +58,10 @@ func New(options Options) (*Node, error) {
 		}
 	}
 
-	return &Node{
-		Options: options,
-		release: release,
-		images:  pull.Node{Root: options.Root, State: options.State, Resolver: options.Resolver},
-	}, nil
-}
+	node := &Node{Options: options, release: release}
+	node.images = pull.Node{Root: options.Root, State: options.State, Resolver: options.Resolver, Once: !node.before(14)}
 
-// before says whether the claimed version is older than minor (of Talos 1).
-func (n *Node) before(minor uint64) bool {
-	return n.release.LT(semver.Version{Major: 1, Minor: minor})
+	return node, nil
 }
 
 // Run boots the node and serves its API until ctx ends. A reboot asked for by the API is a boot anew in the same process.

@@ -304,6 +304,32 @@ func TestDryRunDisarmsAPendingTry(t *testing.T) {
 	equal(t, node.mirrors(configres.PersistentID), nil)
 }
 
+func TestARefusedConfigurationDisarmsAPendingTryToo(t *testing.T) {
+	_, _, node := one(t)
+
+	node.apply(mirror("a"), try(tryTime))
+	_, err := node.ApplyConfiguration(t.Context(), &machine.ApplyConfigurationRequest{Data: []byte("nonsense: {}"), Mode: modeNoReboot})
+	equal(t, client.StatusCode(err), codes.InvalidArgument)
+
+	time.Sleep(2 * tryTime)
+	equal(t, node.mirrors(configres.ActiveID), []string{"a"})
+}
+
+func TestWhatLeavesATryArmed(t *testing.T) {
+	l, options, node := one(t)
+
+	node.apply(mirror("a"), try(tryTime))
+	node.mirrors(configres.PersistentID)
+	node.apply("machine: {}", func(in *machine.ApplyConfigurationRequest) { in.Mode, in.DryRun = modeTry, true })
+	_, err := node.send("machine: {network: {extraHostEntries: [{}]}, files: [{path: /var/x}]}", inMode(modeTry))
+	equal(t, client.StatusCode(err), codes.InvalidArgument)
+	_, err = l.client(options.Address, role.Reader).ApplyConfiguration(t.Context(), &machine.ApplyConfigurationRequest{})
+	equal(t, client.StatusCode(err), codes.PermissionDenied)
+
+	time.Sleep(2 * tryTime)
+	equal(t, node.mirrors(configres.ActiveID), nil)
+}
+
 func TestApplyingTheActiveConfigurationConfirmsATry(t *testing.T) {
 	_, _, node := one(t)
 
@@ -469,50 +495,6 @@ func TestRequestsToOtherNodes(t *testing.T) {
 	// the reader's role goes with the request: the other node does not see the first one's own certificate as an admin's
 	_, err = l.client(plane.Address, role.Reader).ApplyConfiguration(client.WithNode(t.Context(), worker.Address), &machine.ApplyConfigurationRequest{})
 	equal(t, client.StatusCode(err), codes.PermissionDenied)
-}
-
-func TestOlderVersionsKnowFewerDocuments(t *testing.T) {
-	l := newLab(t, "v1.11")
-	options := l.options(machinetype.TypeControlPlane, "v1.11.5")
-	l.start(options)
-	node := l.admin(options.Address)
-
-	_, err := node.send("apiVersion: v1alpha1\nkind: RegistryMirrorConfig\nname: a\nendpoints: [{url: 'http://a'}]\n", nil)
-	if !strings.Contains(fmt.Sprint(err), `"RegistryMirrorConfig" "v1alpha1": not registered`) {
-		t.Fatal(err)
-	}
-
-	list, err := node.ImageClient.List(t.Context(), &machine.ImageServiceListRequest{})
-	must(t, err)
-
-	_, err = list.Recv()
-	equal(t, status.Code(err), codes.Unimplemented)
-}
-
-func TestNewerVersionsNeverRebootForAChange(t *testing.T) {
-	l := newLab(t, "v1.13")
-	options := l.options(machinetype.TypeControlPlane, "v1.14.0")
-	l.start(options)
-	node := l.admin(options.Address)
-
-	stamp := func() string {
-		text, err := os.ReadFile(filepath.Join(options.State, "cri-start"))
-		must(t, err)
-
-		return string(text)
-	}
-	before := stamp()
-
-	answer, err := node.send("machine: {env: {A: b}, registries: {config: {a: {auth: {username: u, password: p}}}}}", inMode(modeAuto))
-	must(t, err)
-	equal(t, answer.Messages[0].ModeDetails, "Applied configuration without a reboot")
-
-	if stamp() == before {
-		t.Error("containerd has not been restarted for new credentials")
-	}
-
-	_, err = node.send("machine: {}", inMode(modeReboot))
-	equal(t, client.StatusCode(err), codes.Unimplemented)
 }
 
 func tell(t *testing.T, options Options, text string) {

@@ -20,12 +20,20 @@ func (b *boot) services() []*machine.ServiceInfo {
 	list := make([]*machine.ServiceInfo, 0, len(ids))
 
 	for _, id := range ids {
-		list = append(list, &machine.ServiceInfo{
-			Id: id, State: "Running", Events: b.serviceEvents(id), Health: &machine.ServiceHealth{Healthy: true, LastChange: timestamppb.New(b.started)},
-		})
+		health := &machine.ServiceHealth{Healthy: true, LastChange: timestamppb.New(b.serviceStarted(id))}
+		list = append(list, &machine.ServiceInfo{Id: id, State: "Running", Events: b.serviceEvents(id), Health: health})
 	}
 
 	return list
+}
+
+// serviceStarted gives the boot's time; containerd may have been restarted since.
+func (b *boot) serviceStarted(id string) time.Time {
+	if at := b.criStarted.Load(); id == "cri" && at != nil {
+		return *at
+	}
+
+	return b.started
 }
 
 func (b *boot) serviceEvents(id string) *machine.ServiceEvents {
@@ -44,7 +52,7 @@ func (b *boot) serviceEvents(id string) *machine.ServiceEvents {
 		{"Preparing", "Creating service runner"}, {"Running", started}, {"Running", "Health check successful"},
 	} {
 		events.Events = append(events.Events, &machine.ServiceEvent{
-			State: event[0], Msg: event[1], Ts: timestamppb.New(b.started.Add(time.Duration(i) * time.Millisecond)),
+			State: event[0], Msg: event[1], Ts: timestamppb.New(b.serviceStarted(id).Add(time.Duration(i) * time.Millisecond)),
 		})
 	}
 

@@ -41,6 +41,7 @@ type Node struct {
 	Root     string // its file system, "" for /
 	State    string // directory of images.json and pulls.jsonl
 	Resolver string // DNS server, host:port; "" when it has none
+	Once     bool   // a pull as Talos is tried once, as from 1.14 on
 }
 
 // TrustOnly makes file the system trust store of this process. Call it before the first TLS connection.
@@ -54,8 +55,8 @@ func TrustOnly(file string) error {
 
 // AsTalos pulls ref by the machine configuration's mirrors, TLS and credentials, into the containerd namespace.
 //
-// Like the original it goes on retrying whatever is not "not found" until ctx ends or 20 minutes have passed,
-// and asks no registry for an image that is there already.
+// Like the original before 1.14 it goes on retrying whatever is not "not found" until ctx ends or 20 minutes have passed;
+// it asks no registry for an image that is there already.
 func (n Node) AsTalos(ctx context.Context, registries func() cri.Registries, namespace, ref string) (Image, error) {
 	named, err := reference.ParseDockerRef(ref)
 	if err != nil {
@@ -66,23 +67,31 @@ func (n Node) AsTalos(ctx context.Context, registries func() cri.Registries, nam
 		return image, err
 	}
 
+	if n.Once {
+		return n.asTalosOnce(ctx, registries(), namespace, named)
+	}
+
 	var image Image
 
 	err = retry.Exponential(talosTimeout, retry.WithUnits(talosUnit)).RetryWithContext(ctx, func(ctx context.Context) error {
 		var err error
 
-		image, err = n.fetch(ctx, "talos", namespace, named, n.talosHosts(registries()))
-		if err == nil {
-			return nil
-		}
-
-		err = fmt.Errorf("failed to pull image %q: %w", named.String(), err)
-		if errdefs.IsNotFound(err) {
+		image, err = n.asTalosOnce(ctx, registries(), namespace, named)
+		if err == nil || errdefs.IsNotFound(err) {
 			return err
 		}
 
 		return retry.ExpectedError(err)
 	})
+
+	return image, err
+}
+
+func (n Node) asTalosOnce(ctx context.Context, registries cri.Registries, namespace string, named reference.Named) (Image, error) {
+	image, err := n.fetch(ctx, "talos", namespace, named, n.talosHosts(registries))
+	if err != nil {
+		err = fmt.Errorf("failed to pull image %q: %w", named.String(), err)
+	}
 
 	return image, err
 }
