@@ -38,8 +38,8 @@ lint: collections  ## ansible-lint, ruff, mypy, yamllint
 unit: collections  ## Planners and clients, no sandbox
 	@$(BIN)/python -m pytest tests/unit -q
 
-integration: collections  ## Modules, roles and playbooks on the sandbox
-	@$(BIN)/python -m pytest tests/integration -q
+integration: collections parts  ## Modules, roles and playbooks on the sandbox
+	@$(BIN)/python -m pytest tests/integration -q -n 2 --dist loadgroup
 
 molecule: collections  ## create, converge, idempotence, verify, destroy on the sandbox
 	@$(BIN)/molecule test

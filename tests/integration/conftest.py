@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The running sandbox, started once for all integration tests and ended with them."""
+"""The running sandbox, started once for all integration tests and ended with them.
+
+Tests that share something run one after the other in one process: those on the sandbox, and those of one file. The
+rest of the machine's cores go to the others (``--dist loadgroup``).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,12 @@ from sandbox.start import start
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        on_sandbox = item.get_closest_marker("sandbox") is not None
+        item.add_marker(pytest.mark.xdist_group("sandbox" if on_sandbox else item.path.stem))
 
 
 @pytest.fixture(scope="session")
