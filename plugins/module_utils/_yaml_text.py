@@ -5,16 +5,36 @@
 The parser says where an entry stands, and only those lines are replaced. Each edit is read back and compared
 by meaning with what it should give, so an edit that the text does not allow (anchors, merge keys) is a Conflict,
 never a broken document.
+
+An anchor may be given anew, as YAML 1.2 and Go allow and PyYAML does not. An alias has its own place in the text.
 """
 
 from __future__ import annotations
 
+import copy
 import typing as t
 
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
+from yaml.composer import Composer
 
-__all__ = ["DELETE", "Path", "Tree", "edit", "load", "load_all", "render"]
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "DELETE",
+    "Path",
+    "Tree",
+    "compose",
+    "edit",
+    "last_line",
+    "last_line_of_block",
+    "load",
+    "load_all",
+    "origin",
+    "render",
+    "walk",
+]
 
 Path = tuple[str | int, ...]
 Tree = t.Any  # what `load` gives: dict, list, str, None
@@ -27,15 +47,6 @@ _MERGE_TAG = "tag:yaml.org,2002:merge"
 _FAST_LOADER: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class _TextLoader(_FAST_LOADER):  # type: ignore[misc]
-    """Scalars as they are written (``true``, ``0644``, ``1e3`` are text): no reading of YAML 1.1 differs from Go's."""
-
-    yaml_implicit_resolvers: t.ClassVar[dict[str, list[t.Any]]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag in {_NULL_TAG, _MERGE_TAG}]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
 class _Plain(str):
     """A scalar that was written without quotes, and is to be written so again: ``true`` is not ``'true'``."""
 
@@ -45,11 +56,74 @@ def _construct_text(loader: t.Any, node: yaml.ScalarNode) -> str:
     return value if node.style else _Plain(value)
 
 
-_TextLoader.add_constructor("tag:yaml.org,2002:str", _construct_text)
+class _AsText:
+    """Scalars as they are written (``true``, ``0644``, ``1e3`` are text): no reading of YAML 1.1 differs from Go's."""
+
+    yaml_implicit_resolvers: t.ClassVar[dict[str, list[t.Any]]] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in {_NULL_TAG, _MERGE_TAG}]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    yaml_constructors: t.ClassVar[dict[str | None, t.Any]] = {
+        **yaml.SafeLoader.yaml_constructors,
+        "tag:yaml.org,2002:str": _construct_text,
+    }
+
+
+def _composer() -> t.Any:
+    """PyYAML's composer, which can be refined, over libyaml's parser where there is one: it is eight times as quick."""
+    if not hasattr(yaml, "CSafeLoader"):
+        return yaml.SafeLoader
+
+    class Quick(Composer, yaml.CSafeLoader):
+        def __init__(self, stream: str) -> None:
+            yaml.CSafeLoader.__init__(self, stream)
+            Composer.__init__(self)
+
+    return Quick
+
+
+_COMPOSER: t.Any = _composer()
+
+
+class _Repeated(_COMPOSER):  # type: ignore[misc]
+    """Takes an anchor that is given anew."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        if not isinstance(event, yaml.AliasEvent):
+            self.anchors.pop(event.anchor, None)
+        return t.cast("yaml.Node | None", super().compose_node(parent, index))
+
+
+class _Placed(_Repeated):
+    """An alias becomes a node of its own, with its own marks; ``origin`` gives the anchored one."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()
+        node: yaml.Node | None = super().compose_node(parent, index)
+        if node is None or not isinstance(event, yaml.AliasEvent):
+            return node
+        alias = copy.copy(node)
+        alias.start_mark, alias.end_mark = event.start_mark, event.end_mark
+        alias.alias_of = origin(node)  # type: ignore[attr-defined]
+        return alias
+
+
+class _TextLoader(_AsText, _FAST_LOADER):  # type: ignore[misc]
+    pass
+
+
+class _RepeatedTextLoader(_AsText, _Repeated):
+    pass
 
 
 class _Dumper(yaml.SafeDumper):
     """Text of several lines (PEM) as a literal block, what was plain as plain."""
+
+
+class _IndentedListsDumper(_Dumper):
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
 
 
 def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
@@ -68,25 +142,53 @@ _Dumper.add_representer(_Plain, _represent_plain)
 
 def load(text: str) -> Tree:
     """The meaning of one document, scalars as text; Conflict where it does not parse."""
-    try:
-        return yaml.load(text, Loader=_TextLoader)  # a safe loader
-    except yaml.YAMLError as error:
-        raise _unreadable(error) from None
+    return _loaded(yaml.load, text)
 
 
 def load_all(text: str) -> list[Tree]:
     """The meaning of every document of a stream."""
+    return t.cast("list[Tree]", _loaded(lambda stream, Loader: list(yaml.load_all(stream, Loader)), text))
+
+
+def compose(text: str) -> list[yaml.Node]:
+    """The nodes of every document that is not empty, with their places; Conflict where it does not parse."""
     try:
-        return list(yaml.load_all(text, Loader=_TextLoader))
+        return [node for node in yaml.compose_all(text, Loader=_Placed) if node is not None]
     except yaml.YAMLError as error:
         raise _unreadable(error) from None
 
 
-def render(value: t.Any, *, indent: int = 2) -> str:
-    """Block style, keys in the order given, no line folded."""
+def origin(node: yaml.Node) -> yaml.Node:
+    """The anchored node of an alias; any other node itself."""
+    return t.cast("yaml.Node", getattr(node, "alias_of", node))
+
+
+def walk(text: str) -> Iterator[tuple[Path, yaml.Node, int]]:
+    """(path, node, line counted from 1) of every entry, the number of its document first in the path.
+
+    The line is that of the entry's key. What an alias stands for is not entered.
+    """
+    for number, root in enumerate(compose(text)):
+        yield from _walk((number,), root, root.start_mark.line + 1)
+
+
+def _walk(path: Path, node: yaml.Node, line: int) -> Iterator[tuple[Path, yaml.Node, int]]:
+    yield path, node, line
+    if origin(node) is not node:
+        return
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _walk((*path, str(key.value)), value, key.start_mark.line + 1)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _walk((*path, index), item, item.start_mark.line + 1)
+
+
+def render(value: t.Any, *, indent: int = 2, indent_lists: bool = False) -> str:
+    """Block style, keys in the order given, no line folded; ``indent_lists``: below a key, lists are indented too."""
     dumped = yaml.dump(
         value,
-        Dumper=_Dumper,
+        Dumper=_IndentedListsDumper if indent_lists else _Dumper,
         default_flow_style=False,
         sort_keys=False,
         allow_unicode=True,
@@ -96,19 +198,23 @@ def render(value: t.Any, *, indent: int = 2) -> str:
     return dumped.removesuffix("...\n")
 
 
-def edit(text: str, path: Path, value: t.Any) -> str:
+def edit(text: str, path: Path, value: t.Any, *, keep_top_level: bool = True) -> str:
     """One document's text with the entry at ``path`` set to ``value``, or taken away with DELETE.
 
     A missing parent is made; an index equal to a list's length appends. Deleting what is absent changes nothing.
+    ``keep_top_level``: a top-level key stays, empty, where all that it held is gone.
     """
     before = load(text)
     if value is DELETE:
-        path = _pruned(before, path)
+        path = _pruned(before, path, keep=2 if keep_top_level else 1)
         if not path:
             return text
     wanted = _with(before, path, value)
     if wanted == before:
         return text
+    inner = _edit_inside(text, path, value, old=_at(before, path) if _has(before, path) else None)
+    if inner is not None and _means(inner, wanted):
+        return inner
     # From the entry itself outwards: the nearest parent that can be written anew without changing any meaning.
     for depth in range(len(path), 0, -1):
         replacement = value if depth == len(path) else _at(wanted, path[:depth])
@@ -117,6 +223,30 @@ def edit(text: str, path: Path, value: t.Any) -> str:
             return edited
     where = ".".join(str(part) for part in path)
     raise Conflict("this entry cannot be edited in place (anchors or merge keys?)", where=where, cure="Edit it by hand")
+
+
+def _edit_inside(text: str, path: Path, value: t.Any, *, old: Tree) -> str | None:
+    """A mapping's entries changed one by one, so that those that stay keep their text; None where that fails."""
+    if not (isinstance(old, dict) and isinstance(value, dict) and value):
+        return None
+    try:
+        for key in value:
+            text = edit(text, (*path, key), value[key])
+        for key in old.keys() - value.keys():
+            text = edit(text, (*path, key), DELETE)
+    except Conflict:
+        return None
+    return text
+
+
+def _loaded(read: t.Callable[..., t.Any], text: str) -> Tree:
+    try:
+        try:
+            return read(text, Loader=_TextLoader)  # a safe loader
+        except yaml.composer.ComposerError:
+            return read(text, Loader=_RepeatedTextLoader)
+    except yaml.YAMLError as error:
+        raise _unreadable(error) from None
 
 
 def _unreadable(error: yaml.YAMLError) -> Conflict:
@@ -128,7 +258,8 @@ def _unreadable(error: yaml.YAMLError) -> Conflict:
 
 def _means(text: str, wanted: Tree) -> bool:
     try:
-        return bool(load(text) == wanted)
+        # A document without any entry is written as nothing.
+        return bool((load(text) or {}) == (wanted or {}))
     except Conflict:
         return False
 
@@ -148,11 +279,11 @@ def _has(tree: Tree, path: Path) -> bool:
     return True
 
 
-def _pruned(tree: Tree, path: Path) -> Path:
+def _pruned(tree: Tree, path: Path, *, keep: int) -> Path:
     """The path to delete so that no empty parent stays; () where there is nothing to delete."""
     if not _has(tree, path):
         return ()
-    while len(path) > 2 and len(_at(tree, path[:-1])) == 1:  # noqa: PLR2004  # a top-level key is never taken away
+    while len(path) > keep and len(_at(tree, path[:-1])) == 1:
         path = path[:-1]
     return path
 
@@ -183,7 +314,7 @@ def _as_loaded(value: t.Any) -> Tree:
 
 def _splice(text: str, path: Path, value: t.Any) -> str | None:
     """``text`` with the lines of one entry replaced, or None where its place has no block style."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = next(iter(compose(text)), None)
     if not isinstance(root, yaml.MappingNode) or root.flow_style:
         return None
     parent: yaml.Node = root
@@ -193,7 +324,8 @@ def _splice(text: str, path: Path, value: t.Any) -> str | None:
         if entry is None:
             return None if value is DELETE else _insert(text, parent, _entry_text(parent, path[depth:], value, root))
         if last:
-            return _replace(text, entry, "" if value is DELETE else _entry_text(parent, (part,), value, root))
+            new = "" if value is DELETE else _entry_text(parent, (part,), value, root)
+            return _replace(text, entry, _with_key_as_written(text, entry[0], new) if isinstance(part, str) else new)
         parent = entry[1]
         if not isinstance(parent, yaml.CollectionNode) or parent.flow_style or not parent.value:
             return None
@@ -211,13 +343,22 @@ def _find(parent: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | N
 
 def _replace(text: str, entry: tuple[yaml.Node, yaml.Node], new: str) -> str:
     lines = text.splitlines(keepends=True)
-    first, end = entry[0].start_mark.line, _last_line(entry[1], text) + 1
+    first, end = entry[0].start_mark.line, last_line(entry[1], text) + 1
     return "".join(lines[:first]) + new + "".join(lines[end:])
+
+
+def _with_key_as_written(text: str, key: yaml.Node, new: str) -> str:
+    """A rendered entry whose key keeps its quotes."""
+    rendered = " " * key.start_mark.column + render({str(key.value): {}}).removesuffix(": {}\n")
+    written = text[key.start_mark.index : key.end_mark.index]
+    if "\n" in written or not new.startswith(rendered + ":"):
+        return new
+    return " " * key.start_mark.column + written + new.removeprefix(rendered)
 
 
 def _insert(text: str, parent: yaml.Node, new: str) -> str:
     lines = text.splitlines(keepends=True)
-    end = _last_line(parent, text) + 1
+    end = last_line(parent, text) + 1
     head = "".join(lines[:end])
     if head and not head.endswith("\n"):
         head += "\n"
@@ -229,7 +370,7 @@ def _entry_text(parent: yaml.Node, path: Path, value: t.Any, root: yaml.Node) ->
     for part in reversed(path):
         nested = [nested] if isinstance(part, int) else {part: nested}
     column = " " * parent.start_mark.column
-    rendered = render(nested, indent=_indent_step(root))
+    rendered = render(nested, indent=_indent_step(root), indent_lists=_indents_lists(root))
     return "".join(column + line if line.strip() else line for line in rendered.splitlines(keepends=True))
 
 
@@ -241,17 +382,26 @@ def _indent_step(root: yaml.Node) -> int:
     return 2
 
 
-def _last_line(node: yaml.Node, text: str) -> int:
-    """The last line that belongs to a node; comments and blank lines after it do not."""
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+def _indents_lists(root: yaml.Node) -> bool:
+    """Whether the document's first list below a key stands further to the right than the key."""
+    for _, node, _ in _walk((), root, 0):
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(value, yaml.SequenceNode) and not value.flow_style and origin(value) is value:
+                return bool(value.start_mark.column > key.start_mark.column)
+    return False
+
+
+def last_line(node: yaml.Node, text: str) -> int:
+    """The last line that belongs to a node, counted from 0; comments and blank lines after it do not."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value and origin(node) is node:
         last = node.value[-1]
-        return _last_line(last[1] if isinstance(last, tuple) else last, text)
+        return last_line(last[1] if isinstance(last, tuple) else last, text)
     end = node.end_mark
-    if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
-        return _last_line_of_block_scalar(text, end.index)
+    if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"} and origin(node) is node:
+        return last_line_of_block(text, end.index)
     return int(end.line)
 
 
-def _last_line_of_block_scalar(text: str, end: int) -> int:
+def last_line_of_block(text: str, end: int) -> int:
     # The mark stands before the next token, after blank lines (and, indented, after part of its line).
     return text[:end].rstrip(" \n\r\t").count("\n")

@@ -52,7 +52,7 @@ def lines(text):
             [" " * 16 + "skipFallback: false"],
         ),
         (("machine", "type"), "controlplane", [3], ["    type: controlplane"]),
-        (("machine", "new"), {"a": ["1"]}, [], ["    new:", "        a:", "        - '1'"]),
+        (("machine", "new"), {"a": ["1"]}, [], ["    new:", "        a:", "            - '1'"]),
         (("machine", "network", "a", "b"), True, [4], ["    network:", "        a:", "            b: true"]),
         (("files", 1), DELETE, [23], []),
         (("files", 2), {"path": "/c"}, [], ["  -   path: /c"]),
