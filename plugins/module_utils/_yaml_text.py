@@ -12,6 +12,7 @@ An anchor may be given anew, as YAML 1.2 and Go allow and PyYAML does not. An al
 from __future__ import annotations
 
 import copy
+import functools
 import typing as t
 
 import yaml
@@ -150,10 +151,11 @@ def load_all(text: str) -> list[Tree]:
     return t.cast("list[Tree]", _loaded(lambda stream, Loader: list(yaml.load_all(stream, Loader)), text))
 
 
-def compose(text: str) -> list[yaml.Node]:
-    """The nodes of every document that is not empty, with their places; Conflict where it does not parse."""
+@functools.lru_cache(maxsize=32)
+def compose(text: str) -> tuple[yaml.Node, ...]:
+    """The nodes of every document, with their places, not to be changed; Conflict where it does not parse."""
     try:
-        return [node for node in yaml.compose_all(text, Loader=_Placed) if node is not None]
+        return tuple(node for node in yaml.compose_all(text, Loader=_Placed) if node is not None)
     except yaml.YAMLError as error:
         raise _unreadable(error) from None
 
