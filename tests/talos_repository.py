@@ -35,15 +35,19 @@ HOST = {"hosts": [{"ip": "10.43.7.9", "names": ["harbor.example.org"]}]}
 ASKED = {"mirror, credentials, TLS": MIRROR, "host entry": HOST}
 
 
-def wanted(given: dict[str, t.Any], *, state: str = "present") -> t.Any:
-    """What the module would get: every option with its default."""
-    filled = {}
+def params(given: dict[str, t.Any]) -> dict[str, t.Any]:
+    """What the module would get: every option of the settings with its default."""
+    filled: dict[str, t.Any] = {name: spec["default"] for name, spec in _node_registries.LAYER_SPEC.items()}
     for kind, spec in _node_registries.REGISTRIES_SPEC.items():
-        if "options" not in spec:
-            continue
         defaults = {name: option.get("default") for name, option in spec["options"].items()}
-        filled[kind] = [{**defaults, "state": state, **item} for item in copy.deepcopy(given.get(kind, []))]
-    return wanted_with_placeholders(filled)
+        items = given.get(kind, spec.get("default"))
+        filled[kind] = items and [{**defaults, **item} for item in copy.deepcopy(items)]
+    return {**filled, **{name: given[name] for name in ("state", "migrate") if name in given}}
+
+
+def wanted(given: dict[str, t.Any]) -> t.Any:
+    """The same as a planner takes it."""
+    return wanted_with_placeholders(params(given))
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def round_trip(file: str, what: str, *, layer: str) -> Outcome:
         added = _file_plan.plan_file(file, before, wanted(asked), **how)
         with_it = {**before, **added.after}
         again = _file_plan.plan_file(file, with_it, wanted(asked), **how)
-        taken = _file_plan.plan_file(file, with_it, wanted(asked, state="absent"), **how)
+        taken = _file_plan.plan_file(file, with_it, wanted({**asked, "state": "absent"}), **how)
     except RegistryError as error:
         return Outcome(refused=str(error), reason=error.problem)
     assert not unchanged.after and not again.after, file

@@ -31,9 +31,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._topf import
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Wanted
     from ansible_collections.splithorizon.registry.plugins.module_utils._patch import PatchPlan
     from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import Json
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Wanted
     from ansible_collections.splithorizon.registry.plugins.module_utils._talhelper import Members
     from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import Version
 

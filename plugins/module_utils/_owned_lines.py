@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig
-    from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import Path, Tree
+    from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import Path
 
 __all__ = ["lost_line"]
 
@@ -48,20 +48,25 @@ def _owned(before: MachineConfig, after: MachineConfig) -> set[int]:
     return owned
 
 
-def _owned_in_main(text: str, before: MachineConfig, after: MachineConfig) -> Iterator[int]:
+def _owned_in_main(text: str, before: MachineConfig, after: MachineConfig) -> set[int]:
+    lines = text.splitlines()
+    # The document goes with its last entry.
+    owned = set() if after.main.get("machine") else {i for i, line in enumerate(lines) if line.strip() == "---"}
     places = {path[1:]: (node, line - 1) for path, node, line in _yaml_text.walk(text)}
-    changed = list(_changed(before, after))
-    if not after.main.get("machine"):
-        # The document goes with its last entry.
-        yield from (number for number, line in enumerate(text.splitlines()) if line.strip() == "---")
-    for path in {one[:end] for one in changed for end in range(1, len(one) + 1)}:
+    changed = set(_changed(before, after))
+    # From the settings outwards to the sections that hold them.
+    for path in sorted({one[:end] for one in changed for end in range(1, len(one) + 1)}, key=len, reverse=True):
         if path not in places:
             continue
         node, first = places[path]
-        empty = not node.value or node.tag.endswith(":null")
+        span = range(first, _yaml_text.last_line(node, text) + 1)
+        alias = _yaml_text.origin(node) is not node
         flow = isinstance(node, yaml.CollectionNode) and node.flow_style
-        if path in changed or empty or flow or not _at(after.main, path):
-            yield from range(first, _yaml_text.last_line(node, text) + 1)
+        stays = [line for line in span[1:] if line not in owned and lines[line].strip()[:1] not in {"", "#"}]
+        # A section in which nothing stays may go, and come again elsewhere.
+        if path in changed or (not alias and (flow or not stays)):
+            owned |= set(span)
+    return owned
 
 
 def _changed(before: MachineConfig, after: MachineConfig) -> Iterator[Path]:
@@ -73,9 +78,3 @@ def _changed(before: MachineConfig, after: MachineConfig) -> Iterator[Path]:
     if old.hosts != new.hosts:
         yield EXTRA_HOSTS
         yield from ((*EXTRA_HOSTS, index) for index, host in enumerate(old.hosts) if host not in new.hosts)
-
-
-def _at(tree: Tree, path: Path) -> Tree:
-    for part in path:
-        tree = tree.get(part) if isinstance(tree, dict) else None
-    return tree

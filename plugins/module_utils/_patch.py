@@ -19,7 +19,6 @@ from functools import cached_property
 from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict, RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig, make_plan
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Settings
 from ansible_collections.splithorizon.registry.plugins.module_utils._owned_lines import lost_line
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import (
     EXTRA_HOSTS,
@@ -28,13 +27,14 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._registry_la
     V1ALPHA1,
     mapping,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Settings
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import Plan, Version
-    from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Wanted
     from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import Json
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Wanted
 
 __all__ = ["Patch", "PatchPlan", "located", "plan_patch"]
 

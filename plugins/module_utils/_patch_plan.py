@@ -15,23 +15,30 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import DOCUMENTS, V1ALPHA1
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import WantedHost, same_ip
 from ansible_collections.splithorizon.registry.plugins.module_utils._patch import Patch, plan_patch
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import EXTRA_HOSTS, KINDS
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import (
+    WantedHost,
+    normal,
+    same_ip,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import (
     FIRST_WITH_DOCUMENTS,
+    FIRST_WITH_PARTIAL_TLS_DOCUMENTS,
     Version,
 )
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Wanted
     from ansible_collections.splithorizon.registry.plugins.module_utils._patch import PatchPlan
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Wanted
 
 __all__ = ["plan_patches"]
 
+# What is taken for granted of nodes whose version nobody said: the layer that all read, or all of the other.
 _BEFORE_DOCUMENTS = Version(1, 11)
+_WITH_DOCUMENTS = FIRST_WITH_PARTIAL_TLS_DOCUMENTS
 
 
 def plan_patches(
@@ -41,13 +48,17 @@ def plan_patches(
 
     ``nodes``: what is wanted is wanted of these. ``new``: an empty patch for them, taken where no other fits.
     """
-    _refuse_json_patches(patches, wanted)
+    layer = DOCUMENTS if wanted.migrate and layer == "auto" else layer
     share = _Shares(patches=patches, nodes=Counter(nodes), new=new)
+    wanted = share.spelled_out(wanted)
+    _refuse_json_patches(patches, wanted)
     for kind, key, value in wanted.registries:
         for patch in share.of_setting(kind, key, value):
             share.give(patch, kind, key, value)
     for host in wanted.hosts:
         share.give_host(host)
+    if wanted.migrate:
+        share.give_migration()
     chosen = _layer(patches, layer, version)
     return [
         _planned(patch, share.wanted_of(patch, wanted), version=version, layer=layer, chosen=chosen)
@@ -61,7 +72,7 @@ def _planned(patch: Patch, wanted: Wanted, *, version: Version | None, layer: st
     has_any = settings.has_registries or settings.hosts
     new = patch.config.in_documents
     with_documents = new.has_registries or new.hosts or chosen == DOCUMENTS
-    known = version or (FIRST_WITH_DOCUMENTS if with_documents else _BEFORE_DOCUMENTS)
+    known = version or (_WITH_DOCUMENTS if with_documents else _BEFORE_DOCUMENTS)
     in_layer = layer if layer != "auto" or has_any else chosen
     return plan_patch(patch, wanted, version=known, layer=in_layer)
 
@@ -94,13 +105,34 @@ class _Shares:
     new: Patch
     given: dict[int, dict[str, t.Any]] = field(default_factory=dict)
 
+    def spelled_out(self, wanted: Wanted) -> Wanted:
+        """What ``exact`` takes away is named, for all patches together."""
+        configs = [patch.config for patch in self._reaching() if _has_settings(patch)]
+        there = [layer for config in configs for layer in (config.in_v1alpha1, config.in_documents)]
+        return replace(wanted.spelled_out(*there), exact=False, exact_hosts=False)
+
+    def give_migration(self) -> None:
+        """Every patch that has settings in the v1alpha1 document is to be planned, whatever else is wanted of it."""
+        for patch in self._reaching():
+            old = patch.config.in_v1alpha1 if _has_settings(patch) else patch.settings
+            if old.has_registries or old.hosts:
+                self._check_no_others([patch], "what is to be migrated", "", "")
+                self._share(patch)
+
+    def _share(self, patch: Patch) -> dict[str, t.Any]:
+        return self.given.setdefault(id(patch), {"mirrors": {}, "auth": {}, "tls": {}, "hosts": []})
+
     def give(self, patch: Patch, kind: str, key: str, value: t.Any) -> None:
-        share = self.given.setdefault(id(patch), {"mirrors": {}, "auth": {}, "tls": {}, "hosts": []})
-        share[kind][key] = value
+        self._share(patch)[kind][key] = value
 
     def wanted_of(self, patch: Patch, wanted: Wanted) -> Wanted:
         share = self.given[id(patch)]
-        return replace(wanted, **{**share, "hosts": tuple(share["hosts"])})
+        # What is to be there first: a section that is never empty stays where it is.
+        ordered: dict[str, t.Any] = {
+            kind: dict(sorted(share[kind].items(), key=lambda item: item[1] is None)) for kind in KINDS
+        }
+        ordered["hosts"] = tuple(sorted(share["hosts"], key=lambda host: not host.present))
+        return replace(wanted, **ordered)
 
     def of_setting(self, kind: str, key: str, value: t.Any) -> list[Patch]:
         """The patches that are to hold, or to lose, one setting."""
@@ -114,7 +146,7 @@ class _Shares:
         reached = self._reached(holding)
         if reached != self.nodes:
             self._refuse(holding, reached, name, kind, key)
-        if any(getattr(patch.settings, kind)[key] != value for patch in holding):
+        if any(normal(getattr(patch.settings, kind)[key]) != value for patch in holding):
             self._check_no_others(holding, name, kind, key)
         return holding
 
@@ -135,8 +167,7 @@ class _Shares:
         if not right:
             self._check_no_others(holding, name, "hosts", at)
         for patch in {id(patch): patch for patch in holding}.values():
-            share = self.given.setdefault(id(patch), {"mirrors": {}, "auth": {}, "tls": {}, "hosts": []})
-            share["hosts"].append(host if any(patch is one for one in same) else _elsewhere(host))
+            self._share(patch)["hosts"].append(host if any(patch is one for one in same) else _elsewhere(host))
 
     def _reaching(self) -> list[Patch]:
         return [patch for patch in self.patches if set(patch.nodes) & self.nodes.keys()]

@@ -13,12 +13,13 @@ import typing as t
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Auth, Tls, wanted_from
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import wanted_from
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Auth, Tls
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import Settings, Wanted
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Settings, Wanted
 
 __all__ = ["escaped", "refuse_encoded_placeholders", "refuse_new_secrets", "wanted_with_placeholders"]
 

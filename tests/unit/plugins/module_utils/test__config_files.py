@@ -8,26 +8,18 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils import _config_files, _errors, _node_registries
-from ansible_collections.splithorizon.registry.plugins.module_utils._config_files import step_for_path
+from ansible_collections.splithorizon.registry.plugins.module_utils import _config_files, _errors
+from ansible_collections.splithorizon.registry.plugins.module_utils._config_files import FILE_SPEC, step_for_path
+from talos_repository import params
 
 MIRROR = {"name": "harbor.example.com", "endpoints": ["https://harbor.example.com"]}
 NODES = "clusterName: c\nendpoint: https://10.5.0.2:6443\nnodes:\n  - {hostname: w, controlPlane: false}\n"
 
 
-def params(path, **given):
-    filled = {"path": str(path), "layer": "auto", "applies_to": "all", "talos_version": None}
-    for kind, spec in _node_registries.REGISTRIES_SPEC.items():
-        if "options" not in spec:
-            filled[kind] = spec.get("default")
-            continue
-        defaults = {name: option.get("default") for name, option in spec["options"].items()}
-        filled[kind] = [{**defaults, **item} for item in given.pop(kind, [])]
-    return {**filled, "allow_plaintext_secrets": False, **given}
-
-
 def run(path, *, check_mode=False, **given):
-    return step_for_path(params(path, **given), check_mode=check_mode)
+    options = {name: spec.get("default") for name, spec in FILE_SPEC.items()}
+    options |= {name: given.pop(name) for name in FILE_SPEC if name in given}
+    return step_for_path({**params(given), **options, "path": str(path)}, check_mode=check_mode)
 
 
 def tree(folder):
