@@ -127,11 +127,11 @@ def plan_patch(patch: Patch, wanted: Wanted, *, version: Version, layer: str) ->
         if not plan.changed:
             return PatchPlan(patch=patch, plan=plan, after=patch.text)
         after = _text(patch.text, plan)
-        lost = lost_line(patch.text, after, before_config=patch.config, after_config=plan.after)
-        if lost:
-            raise Conflict("an edit would write this line anew", where=f"line {lost}", cure="Edit it by hand")
+        by_hand = "Edit it by hand" if patch.text.endswith("\n") else "End the file with a newline, then run again"
+        if lost := lost_line(patch.text, after, before_config=patch.config, after_config=plan.after):
+            raise Conflict("an edit would write this line anew", where=f"line {lost}", cure=by_hand)
         if _rest(after) != _rest(patch.text):
-            raise Conflict("an edit would change the meaning of something else", cure="Edit it by hand")
+            raise Conflict("an edit would change the meaning of something else", cure=by_hand)
     return PatchPlan(patch=patch, plan=plan, after=after)
 
 

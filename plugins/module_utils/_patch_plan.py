@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import DOCUMENTS, V1ALPHA1
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import stopper
 from ansible_collections.splithorizon.registry.plugins.module_utils._patch import Patch, plan_patch
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import EXTRA_HOSTS, KINDS
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import (
@@ -60,11 +61,24 @@ def plan_patches(
     if wanted.migrate:
         share.give_migration()
     chosen = _layer(patches, layer, version)
-    return [
+    plans = [
         _planned(patch, share.wanted_of(patch, wanted), version=version, layer=layer, chosen=chosen)
         for patch in {id(patch): patch for patch in [*patches, new]}.values()
         if id(patch) in share.given
     ]
+    if any(value for _kind, _key, value in wanted.registries):
+        _refuse_what_breaks(patches, plans)
+    return plans
+
+
+def _refuse_what_breaks(patches: Sequence[Patch], plans: Sequence[PatchPlan]) -> None:
+    """Conflict where another patch of the same nodes would keep what is wanted from working."""
+    after = {id(plan.patch): plan.plan.after.effective for plan in plans}
+    for patch in patches:
+        if found := stopper(after.get(id(patch), patch.settings)):
+            kind, key = found
+            problem = f"Talos writes no hosts files at all while there are {KINDS[kind].label} of {key}"
+            raise Conflict(problem, where=patch.where(kind, key), cure="Remove it: with this name and state: absent")
 
 
 def _planned(patch: Patch, wanted: Wanted, *, version: Version | None, layer: str, chosen: str) -> PatchPlan:
