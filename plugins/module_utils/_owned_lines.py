@@ -20,17 +20,26 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig
     from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import Path
 
-__all__ = ["lost_line"]
+__all__ = ["first_lost", "lost_line", "nothing_stays"]
 
 
 def lost_line(before: str, after: str, *, before_config: MachineConfig, after_config: MachineConfig) -> int | None:
     """The first line of ``before``, counted from 1, that is not ours and not in ``after`` in its turn; else None."""
-    owned = _owned(before_config, after_config)
+    return first_lost(before, after, owned=_owned(before_config, after_config))
+
+
+def first_lost(before: str, after: str, *, owned: set[int]) -> int | None:
+    """The same, for the lines that are owned, counted from 0."""
     rest = iter(after.splitlines())
     for number, line in enumerate(before.splitlines()):
         if number not in owned and not any(line == other for other in rest):
             return number + 1
     return None
+
+
+def nothing_stays(lines: list[str], span: range, owned: set[int]) -> bool:
+    """Whether all of a section but its first line is owned, comments aside."""
+    return all(line in owned or lines[line].strip()[:1] in {"", "#"} for line in span[1:])
 
 
 def _owned(before: MachineConfig, after: MachineConfig) -> set[int]:
@@ -62,9 +71,8 @@ def _owned_in_main(text: str, before: MachineConfig, after: MachineConfig) -> se
         span = range(first, _yaml_text.last_line(node, text) + 1)
         alias = _yaml_text.origin(node) is not node
         flow = isinstance(node, yaml.CollectionNode) and node.flow_style
-        stays = [line for line in span[1:] if line not in owned and lines[line].strip()[:1] not in {"", "#"}]
         # A section in which nothing stays may go, and come again elsewhere.
-        if path in changed or (not alias and (flow or not stays)):
+        if path in changed or (not alias and (flow or nothing_stays(lines, span, owned))):
             owned |= set(span)
     return owned
 

@@ -23,6 +23,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._config_kind
     template_problem,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict, RegistryError
+from ansible_collections.splithorizon.registry.plugins.module_utils._owned_lines import first_lost, nothing_stays
 from ansible_collections.splithorizon.registry.plugins.module_utils._patch import Patch, located
 from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import Version
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_block import (
@@ -120,7 +121,42 @@ class Talconfig:
             text = self.with_patches(inline, added, whom)
             # The last line has a newline if it had one before.
             texts[self.file] = text if self.text.endswith("\n") else text.removesuffix("\n")
+            self._check(texts[self.file] or "", inline, added, whom)
         return texts
+
+    def _check(self, text: str, changed: Mapping[_yaml_text.Path, str], added: str, whom: str) -> None:
+        """Conflict where another line, or another patch, would not be what it was."""
+        owned = self._owned(changed)
+        if added:
+            owned |= self._empty_list(self._place_of(whom))
+        if lost := first_lost(self.text, text, owned=owned):
+            where = f"{self.file} line {lost}"
+            raise Conflict("an edit would write this line anew", where=where, cure="Edit it by hand")
+        wanted = [changed.get(patch.place, patch.text) for patch in self.patches()]
+        found = [patch.text for patch in replace(self, text=text).patches()]
+        if _normal([*wanted, added]) != _normal(found):
+            raise Conflict("an edit would change another patch too", where=self.file, cure="Edit it by hand")
+
+    def _owned(self, changed: Mapping[_yaml_text.Path, str]) -> set[int]:
+        """The lines of patches that change, and of lists and groups in which nothing stays."""
+        places = {path[1:]: (node, line - 1) for path, node, line in _yaml_text.walk(self.text)}
+        lines = self.text.splitlines()
+        owned: set[int] = set()
+        for place in changed:
+            node, first = places[place]
+            owned |= set(range(first, _yaml_text.last_line(node, self.text) + 1))
+        gone = {place[:end] for place, text in changed.items() if not text.strip() for end in range(1, len(place))}
+        for place in sorted(gone, key=len, reverse=True):
+            node, first = places[place]
+            span = range(first, _yaml_text.last_line(node, self.text) + 1)
+            owned |= set(span) if nothing_stays(lines, span, owned) else set()
+        return owned
+
+    def _empty_list(self, place: _yaml_text.Path) -> set[int]:
+        """The line of ``patches: []``, which is written anew with the first patch."""
+        places = {path[1:]: (node, line - 1) for path, node, line in _yaml_text.walk(self.text)}
+        node, line = places.get(place, (None, 0))
+        return {line} if node is not None and not node.value and _yaml_text.origin(node) is node else set()
 
     def with_patches(self, changed: Mapping[_yaml_text.Path, str], added: str, whom: str) -> str:
         """The text with inline patches set, by their places, and one added; an empty one goes."""
@@ -219,6 +255,11 @@ class Talconfig:
 def _json_patch(patch: Patch) -> Patch:
     paths = json_patch_paths(next(iter(_yaml_text.load_all(patch.text)), None))
     return replace(patch, operations=paths, fixed="this is a JSON patch (RFC 6902)")
+
+
+def _normal(texts: list[str]) -> list[str]:
+    filled = (text.removeprefix("---\n").rstrip("\n") for text in texts)
+    return sorted(text for text in filled if text)
 
 
 def _entry(mapping: yaml.Node | None, key: str) -> yaml.Node | None:
