@@ -211,6 +211,7 @@ def edit(text: str, path: Path, value: t.Any, *, keep_top_level: bool = True) ->
         path = _pruned(before, path, keep=2 if keep_top_level else 1)
         if not path:
             return text
+    _refuse_other_holders(before, path)
     wanted = _with(before, path, value)
     if wanted == before:
         return text
@@ -290,6 +291,18 @@ def _pruned(tree: Tree, path: Path, *, keep: int) -> Path:
     return path
 
 
+def _refuse_other_holders(tree: Tree, path: Path) -> None:
+    """Conflict where the text has something else than the mapping or list that an entry is to be in."""
+    for depth, part in enumerate(path):
+        in_list = isinstance(part, int)
+        if tree is None:
+            return
+        if not isinstance(tree, list if in_list else dict):
+            problem = f"this is no {'list' if in_list else 'mapping'}, so nothing can be set in it"
+            raise Conflict(problem, where=".".join(map(str, path[:depth])), cure="Edit it by hand")
+        tree = _at(tree, (part,)) if _has(tree, (part,)) else None
+
+
 def _with(tree: Tree, path: Path, value: t.Any) -> Tree:
     """A copy of ``tree`` with the entry set or deleted, in the loader's terms (scalars as text)."""
     head, rest = path[0], path[1:]
@@ -324,9 +337,11 @@ def _splice(text: str, path: Path, value: t.Any) -> str | None:
         entry = _find(parent, part)
         last = depth == len(path) - 1
         if entry is None:
-            return None if value is DELETE else _insert(text, parent, _entry_text(parent, path[depth:], value, root))
+            return (
+                None if value is DELETE else _insert(text, parent, _entry_text(text, parent, path[depth:], value, root))
+            )
         if last:
-            new = "" if value is DELETE else _entry_text(parent, (part,), value, root)
+            new = "" if value is DELETE else _entry_text(text, parent, (part,), value, root)
             return _replace(text, entry, _with_key_as_written(text, entry[0], new) if isinstance(part, str) else new)
         parent = entry[1]
         if not isinstance(parent, yaml.CollectionNode) or parent.flow_style or not parent.value:
@@ -367,20 +382,29 @@ def _insert(text: str, parent: yaml.Node, new: str) -> str:
     return head + new + "".join(lines[end:])
 
 
-def _entry_text(parent: yaml.Node, path: Path, value: t.Any, root: yaml.Node) -> str:
+def _entry_text(text: str, parent: yaml.Node, path: Path, value: t.Any, root: yaml.Node) -> str:
     nested: t.Any = value
     for part in reversed(path):
         nested = [nested] if isinstance(part, int) else {part: nested}
-    column = " " * parent.start_mark.column
+    column = " " * _column(parent, text)
     rendered = render(nested, indent=_indent_step(root), indent_lists=_indents_lists(root))
     return "".join(column + line if line.strip() else line for line in rendered.splitlines(keepends=True))
+
+
+def _column(parent: yaml.Node, text: str) -> int:
+    """Where the entries of a block begin; the mark of one that has an anchor is that of the anchor."""
+    first = parent.value[0] if parent.value else parent
+    if isinstance(first, tuple):
+        return int(first[0].start_mark.column)
+    line = text[: first.start_mark.index].rpartition("\n")[2]
+    return line.rindex("-") if isinstance(parent, yaml.SequenceNode) and "-" in line else int(parent.start_mark.column)
 
 
 def _indent_step(root: yaml.Node) -> int:
     """By how much the document indents its first nested mapping."""
     for _key, value in root.value:
         if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value:
-            return max(2, min(int(value.start_mark.column), 8))
+            return max(2, min(int(value.value[0][0].start_mark.column), 8))
     return 2
 
 
