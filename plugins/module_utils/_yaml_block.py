@@ -7,7 +7,7 @@ from __future__ import annotations
 import difflib
 
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import last_line_of_block
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import last_line_of_block
 
 __all__ = ["block_content", "with_block_content"]
 
