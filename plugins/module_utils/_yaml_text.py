@@ -13,102 +13,56 @@ import typing as t
 
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import (
+    Path,
+    Tree,
+    compose,
+    last_line,
+    last_line_of_block,
+    load,
+    load_all,
+    origin,
+    render,
+    walk,
+)
 
-__all__ = ["DELETE", "Path", "Tree", "edit", "load", "load_all", "render"]
-
-Path = tuple[str | int, ...]
-Tree = t.Any  # what `load` gives: dict, list, str, None
+__all__ = [
+    "DELETE",
+    "Path",
+    "Tree",
+    "compose",
+    "edit",
+    "last_line",
+    "last_line_of_block",
+    "load",
+    "load_all",
+    "origin",
+    "render",
+    "walk",
+]
 
 # Instead of a value: take the entry away, and every mapping or list that becomes empty by it (not the document's own).
 DELETE: t.Final = object()
 
-_NULL_TAG = "tag:yaml.org,2002:null"
-_MERGE_TAG = "tag:yaml.org,2002:merge"
-_FAST_LOADER: t.Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-
-class _TextLoader(_FAST_LOADER):  # type: ignore[misc]
-    """Scalars as they are written (``true``, ``0644``, ``1e3`` are text): no reading of YAML 1.1 differs from Go's."""
-
-    yaml_implicit_resolvers: t.ClassVar[dict[str, list[t.Any]]] = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag in {_NULL_TAG, _MERGE_TAG}]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-
-class _Plain(str):
-    """A scalar that was written without quotes, and is to be written so again: ``true`` is not ``'true'``."""
-
-
-def _construct_text(loader: t.Any, node: yaml.ScalarNode) -> str:
-    value = str(loader.construct_scalar(node))
-    return value if node.style else _Plain(value)
-
-
-_TextLoader.add_constructor("tag:yaml.org,2002:str", _construct_text)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Text of several lines (PEM) as a literal block, what was plain as plain."""
-
-
-def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-def _represent_plain(dumper: t.Any, value: _Plain) -> yaml.ScalarNode:
-    tag = dumper.resolve(yaml.ScalarNode, str(value), (True, False))
-    return t.cast("yaml.ScalarNode", dumper.represent_scalar(tag, str(value)))
-
-
-_Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(_Plain, _represent_plain)
-
-
-def load(text: str) -> Tree:
-    """The meaning of one document, scalars as text; Conflict where it does not parse."""
-    try:
-        return yaml.load(text, Loader=_TextLoader)  # a safe loader
-    except yaml.YAMLError as error:
-        raise _unreadable(error) from None
-
-
-def load_all(text: str) -> list[Tree]:
-    """The meaning of every document of a stream."""
-    try:
-        return list(yaml.load_all(text, Loader=_TextLoader))
-    except yaml.YAMLError as error:
-        raise _unreadable(error) from None
-
-
-def render(value: t.Any, *, indent: int = 2) -> str:
-    """Block style, keys in the order given, no line folded."""
-    dumped = yaml.dump(
-        value,
-        Dumper=_Dumper,
-        default_flow_style=False,
-        sort_keys=False,
-        allow_unicode=True,
-        width=2**30,
-        indent=indent,
-    )
-    return dumped.removesuffix("...\n")
-
-
-def edit(text: str, path: Path, value: t.Any) -> str:
+def edit(text: str, path: Path, value: t.Any, *, keep_top_level: bool = True) -> str:
     """One document's text with the entry at ``path`` set to ``value``, or taken away with DELETE.
 
     A missing parent is made; an index equal to a list's length appends. Deleting what is absent changes nothing.
+    ``keep_top_level``: a top-level key stays, empty, where all that it held is gone.
     """
     before = load(text)
     if value is DELETE:
-        path = _pruned(before, path)
+        path = _pruned(before, path, keep=2 if keep_top_level else 1)
         if not path:
             return text
+    _refuse_other_holders(before, path)
     wanted = _with(before, path, value)
     if wanted == before:
         return text
+    inner = _edit_inside(text, path, value, old=_at(before, path) if _has(before, path) else None)
+    if inner is not None and _means(inner, wanted):
+        return inner
     # From the entry itself outwards: the nearest parent that can be written anew without changing any meaning.
     for depth in range(len(path), 0, -1):
         replacement = value if depth == len(path) else _at(wanted, path[:depth])
@@ -119,16 +73,24 @@ def edit(text: str, path: Path, value: t.Any) -> str:
     raise Conflict("this entry cannot be edited in place (anchors or merge keys?)", where=where, cure="Edit it by hand")
 
 
-def _unreadable(error: yaml.YAMLError) -> Conflict:
-    # Only the place: the text around it may hold secrets.
-    mark = getattr(error, "problem_mark", None)
-    line = f"line {mark.line + 1}" if mark else ""
-    return Conflict("does not parse as YAML", where=line)
+def _edit_inside(text: str, path: Path, value: t.Any, *, old: Tree) -> str | None:
+    """A mapping's entries changed one by one, so that those that stay keep their text; None where that fails."""
+    if not (isinstance(old, dict) and isinstance(value, dict) and value):
+        return None
+    try:
+        for key in value:
+            text = edit(text, (*path, key), value[key])
+        for key in old.keys() - value.keys():
+            text = edit(text, (*path, key), DELETE)
+    except Conflict:
+        return None
+    return text
 
 
 def _means(text: str, wanted: Tree) -> bool:
     try:
-        return bool(load(text) == wanted)
+        # A document without any entry is written as nothing.
+        return bool((load(text) or {}) == (wanted or {}))
     except Conflict:
         return False
 
@@ -148,13 +110,25 @@ def _has(tree: Tree, path: Path) -> bool:
     return True
 
 
-def _pruned(tree: Tree, path: Path) -> Path:
+def _pruned(tree: Tree, path: Path, *, keep: int) -> Path:
     """The path to delete so that no empty parent stays; () where there is nothing to delete."""
     if not _has(tree, path):
         return ()
-    while len(path) > 2 and len(_at(tree, path[:-1])) == 1:  # noqa: PLR2004  # a top-level key is never taken away
+    while len(path) > keep and len(_at(tree, path[:-1])) == 1:
         path = path[:-1]
     return path
+
+
+def _refuse_other_holders(tree: Tree, path: Path) -> None:
+    """Conflict where the text has something else than the mapping or list that an entry is to be in."""
+    for depth, part in enumerate(path):
+        in_list = isinstance(part, int)
+        if tree is None:
+            return
+        if not isinstance(tree, list if in_list else dict):
+            problem = f"this is no {'list' if in_list else 'mapping'}, so nothing can be set in it"
+            raise Conflict(problem, where=".".join(map(str, path[:depth])), cure="Edit it by hand")
+        tree = _at(tree, (part,)) if _has(tree, (part,)) else None
 
 
 def _with(tree: Tree, path: Path, value: t.Any) -> Tree:
@@ -183,7 +157,7 @@ def _as_loaded(value: t.Any) -> Tree:
 
 def _splice(text: str, path: Path, value: t.Any) -> str | None:
     """``text`` with the lines of one entry replaced, or None where its place has no block style."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = next(iter(compose(text)), None)
     if not isinstance(root, yaml.MappingNode) or root.flow_style:
         return None
     parent: yaml.Node = root
@@ -191,9 +165,12 @@ def _splice(text: str, path: Path, value: t.Any) -> str | None:
         entry = _find(parent, part)
         last = depth == len(path) - 1
         if entry is None:
-            return None if value is DELETE else _insert(text, parent, _entry_text(parent, path[depth:], value, root))
+            return (
+                None if value is DELETE else _insert(text, parent, _entry_text(text, parent, path[depth:], value, root))
+            )
         if last:
-            return _replace(text, entry, "" if value is DELETE else _entry_text(parent, (part,), value, root))
+            new = "" if value is DELETE else _entry_text(text, parent, (part,), value, root)
+            return _replace(text, entry, _with_key_as_written(text, entry[0], new) if isinstance(part, str) else new)
         parent = entry[1]
         if not isinstance(parent, yaml.CollectionNode) or parent.flow_style or not parent.value:
             return None
@@ -211,47 +188,68 @@ def _find(parent: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node] | N
 
 def _replace(text: str, entry: tuple[yaml.Node, yaml.Node], new: str) -> str:
     lines = text.splitlines(keepends=True)
-    first, end = entry[0].start_mark.line, _last_line(entry[1], text) + 1
+    first, end = entry[0].start_mark.line, last_line(entry[1], text) + 1
     return "".join(lines[:first]) + new + "".join(lines[end:])
+
+
+def _with_key_as_written(text: str, key: yaml.Node, new: str) -> str:
+    """A rendered entry whose key keeps its quotes."""
+    rendered = " " * key.start_mark.column + render({str(key.value): {}}).removesuffix(": {}\n")
+    written = text[key.start_mark.index : key.end_mark.index]
+    if "\n" in written or not new.startswith(rendered + ":"):
+        return new
+    return " " * key.start_mark.column + written + new.removeprefix(rendered)
 
 
 def _insert(text: str, parent: yaml.Node, new: str) -> str:
     lines = text.splitlines(keepends=True)
-    end = _last_line(parent, text) + 1
+    end = last_line(parent, text) + 1
     head = "".join(lines[:end])
     if head and not head.endswith("\n"):
         head += "\n"
     return head + new + "".join(lines[end:])
 
 
-def _entry_text(parent: yaml.Node, path: Path, value: t.Any, root: yaml.Node) -> str:
+def _entry_text(text: str, parent: yaml.Node, path: Path, value: t.Any, root: yaml.Node) -> str:
     nested: t.Any = value
     for part in reversed(path):
         nested = [nested] if isinstance(part, int) else {part: nested}
-    column = " " * parent.start_mark.column
-    rendered = render(nested, indent=_indent_step(root))
+    column = " " * _column(parent, text)
+    rendered = render(nested, indent=_indent_step(root), indent_lists=_indents_lists(root))
     return "".join(column + line if line.strip() else line for line in rendered.splitlines(keepends=True))
+
+
+def _column(parent: yaml.Node, text: str) -> int:
+    """Where the entries of a block begin; the mark of one that has an anchor is that of the anchor."""
+    first = parent.value[0] if parent.value else parent
+    if isinstance(first, tuple):
+        return int(first[0].start_mark.column)
+    line = text[: first.start_mark.index].rpartition("\n")[2]
+    return line.rindex("-") if isinstance(parent, yaml.SequenceNode) and "-" in line else int(parent.start_mark.column)
 
 
 def _indent_step(root: yaml.Node) -> int:
     """By how much the document indents its first nested mapping."""
     for _key, value in root.value:
         if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value:
-            return max(2, min(int(value.start_mark.column), 8))
+            return max(2, min(int(value.value[0][0].start_mark.column), 8))
     return 2
 
 
-def _last_line(node: yaml.Node, text: str) -> int:
-    """The last line that belongs to a node; comments and blank lines after it do not."""
-    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-        last = node.value[-1]
-        return _last_line(last[1] if isinstance(last, tuple) else last, text)
-    end = node.end_mark
-    if isinstance(node, yaml.ScalarNode) and node.style in {"|", ">"}:
-        return _last_line_of_block_scalar(text, end.index)
-    return int(end.line)
+def _mappings(node: yaml.Node) -> t.Iterator[yaml.MappingNode]:
+    if origin(node) is node and isinstance(node, yaml.CollectionNode):
+        if isinstance(node, yaml.MappingNode):
+            yield node
+        for item in node.value:
+            yield from _mappings(item[1] if isinstance(item, tuple) else item)
 
 
-def _last_line_of_block_scalar(text: str, end: int) -> int:
-    # The mark stands before the next token, after blank lines (and, indented, after part of its line).
-    return text[:end].rstrip(" \n\r\t").count("\n")
+def _indents_lists(root: yaml.Node) -> bool:
+    """Whether the document's first list below a key stands further to the right than the key."""
+    for node in _mappings(root):
+        for key, value in node.value:
+            if isinstance(value, yaml.SequenceNode) and not value.flow_style and origin(value) is value:
+                # The mark of a list that has an anchor is that of the anchor.
+                dash = min(value.start_mark.column, value.value[0].start_mark.column - len("- "))
+                return bool(dash > key.start_mark.column)
+    return False

@@ -10,7 +10,8 @@ short_description: Registry mirrors, credentials, TLS settings and host entries 
 version_added: 0.1.0
 description:
   - Sets or removes any number of registry mirrors, registry credentials, registry TLS settings and C(/etc/hosts)
-    entries in the machine configuration of one Talos node, in one call and without a reboot.
+    entries in the machine configuration of one Talos node, in one call and without a reboot. Or, with O(path), in a
+    file of the team's Git repository.
   - Reads the configuration in use, edits it in memory and sends it only if it differs in meaning. Documents, entries
     and comments that the options do not ask to change keep every byte.
   - What is named is set as a whole. A list never grows by a second run, as it does with C(talosctl patch).
@@ -24,9 +25,42 @@ extends_documentation_fragment:
   - splithorizon.registry._registries
 options:
   node:
-    description: Address or name of the node, as it is given to C(talosctl --nodes).
+    description: Address or name of the node, as it is given to C(talosctl --nodes). This or O(path) is required.
     type: str
-    required: true
+  path:
+    description:
+      - A file to edit in place of a node. A machine configuration, a strategic merge patch, talhelper's
+        C(talconfig.yaml) with its inline patches and those in files (V(@./file)), or C(topf.yaml) (or its folder) with
+        its patch folders. No node is asked.
+      - Only lines of settings that change are written. Comments, order, anchors, quotes, C(ENC[…]) and C(${NAME}) stay.
+      - A setting stays in the patch that has it. A new one goes to a patch that has registry settings for the same
+        nodes, else to a new one, an inline patch in C(talconfig.yaml), the file C(90-registries.yaml) with topf.
+        A setting that would come to a node twice is an error, since Talos joins lists.
+      - Absent means that the file no longer sets it. C($patch) is neither written nor touched.
+      - A template (Jinja, Go, Terraform), a file that SOPS watches over with its MAC, and a JSON patch that changes
+        the same are errors that name file and line.
+      - C(${NAME}) may be a name, an address, a URL or a part of one, and a private key in a document. In files that
+        talhelper reads, other dollar signs are doubled, as its envsubst wants it.
+    type: path
+  applies_to:
+    description:
+      - With O(path) of a C(talconfig.yaml) or C(topf.yaml), the nodes the settings are for. V(all), V(controlplane),
+        V(worker), or the name of one node in the file.
+    type: str
+    default: all
+  talos_version:
+    description:
+      - With O(path), the nodes' version of Talos, as V(1.13.6). By default what C(talconfig.yaml) or C(topf.yaml) says.
+      - Without a version new settings are written as the file has others, and if it has none in
+        C(machine.registries), which all versions read.
+    type: str
+  allow_plaintext_secrets:
+    description:
+      - With O(path), also write passwords, tokens and keys as they are. Else a secret that is to be written must be a
+        placeholder that a later step fills in, C(${HARBOR_ROBOT_PASSWORD}) or a reference such as
+        C(op://vault/item/field) or C(ref+vault://path). What Git has seen once it keeps.
+    type: bool
+    default: false
   mode:
     description:
       - V(no-reboot) changes the node for good.
@@ -131,27 +165,52 @@ EXAMPLES = r"""
   splithorizon.registry.talos_registry_mirror:
     node: 10.5.0.3
     migrate: true
+
+- name: The same in Git, in talhelper's file or the patch file it names
+  splithorizon.registry.talos_registry_mirror:
+    path: talos/talconfig.yaml
+    mirrors:
+      - name: harbor.example.com
+        endpoints: [https://harbor.example.com]
+    auth:
+      - name: harbor.example.com
+        username: robot$cluster-pull
+        password: ${HARBOR_ROBOT_PASSWORD}
+  delegate_to: localhost
+  run_once: true
+
+- name: In a patch of topf for the workers alone
+  splithorizon.registry.talos_registry_mirror:
+    path: talos/topf.yaml
+    applies_to: worker
+    mirrors:
+      - name: docker.io
+        endpoints:
+          - url: https://harbor.example.com/v2/hub
+            override_path: true
+  delegate_to: localhost
+  run_once: true
 """
 
 RETURN = r"""
 layer:
   description: Where registry settings that had to be written were, or would be, written.
-  returned: success
+  returned: success and O(node) is given
   type: str
   sample: documents
 hosts_layer:
   description: The same for host entries.
-  returned: success
+  returned: success and O(node) is given
   type: str
   sample: v1alpha1
 version:
-  description: Talos version of the node.
+  description: Talos version of the node; with O(path) that of the option or the file, null where neither says it.
   returned: success
   type: str
   sample: 1.13.0
 pending:
   description: V(try_or_staged) if the node would go back unless this is confirmed, after this task.
-  returned: success
+  returned: success and O(node) is given
   type: str
   sample: none
 reasons:
@@ -168,11 +227,22 @@ reboot_required:
   description:
     - Whether this task changed credentials on a Talos before 1.14, where containerd takes them only when the node
       restarts.
-  returned: success
+  returned: success and O(node) is given
   type: bool
+kind:
+  description: What the file is, V(machine_config), V(patch), V(talhelper) or V(topf).
+  returned: success and O(path) is given
+  type: str
+  sample: talhelper
+files:
+  description: The files that changed, or would change. A patch file of topf in which nothing was left is gone.
+  returned: success and O(path) is given
+  type: list
+  elements: str
+  sample: [talos/patches/global/machine-registries.yaml]
 hosts_toml:
   description: For each registry of the node's whole configuration, what containerd will ask.
-  returned: success
+  returned: success and O(node) is given
   type: dict
   contains:
     path:
@@ -199,6 +269,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
+from ansible_collections.splithorizon.registry.plugins.module_utils._config_files import FILE_SPEC, step_for_path
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_change import decide, describe
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import file_checks
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import (
@@ -214,7 +285,8 @@ SPEC: dict[str, t.Any] = {
     **TALOS_SPEC,
     **REGISTRIES_SPEC,
     **LAYER_SPEC,
-    "node": {"type": "str", "required": True},
+    **FILE_SPEC,
+    "node": {"type": "str"},
     "mode": {"type": "str", "choices": ["no-reboot", "try"], "default": "no-reboot"},
     "try_timeout": {"type": "int", "default": 120},
     "confirm": {"type": "bool", "default": False},
@@ -225,6 +297,8 @@ SPEC: dict[str, t.Any] = {
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     params = module.params
+    if params["path"]:
+        return step_for_path(params, check_mode=module.check_mode)
     wanted = wanted_from(params)
     name = node_name(params["node"], where="node")
     seconds = {option: positive(params[option], where=option) for option in ("try_timeout", "wait_timeout")}
@@ -256,7 +330,12 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
 
 
 def main() -> t.NoReturn:
-    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=SPEC,
+        mutually_exclusive=[("node", "path"), ("path", "mode"), ("path", "confirm")],
+        required_one_of=[("node", "path")],
+        supports_check_mode=True,
+    )
     report(module, step)
 
 

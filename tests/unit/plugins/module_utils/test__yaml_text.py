@@ -52,7 +52,7 @@ def lines(text):
             [" " * 16 + "skipFallback: false"],
         ),
         (("machine", "type"), "controlplane", [3], ["    type: controlplane"]),
-        (("machine", "new"), {"a": ["1"]}, [], ["    new:", "        a:", "        - '1'"]),
+        (("machine", "new"), {"a": ["1"]}, [], ["    new:", "        a:", "            - '1'"]),
         (("machine", "network", "a", "b"), True, [4], ["    network:", "        a:", "            b: true"]),
         (("files", 1), DELETE, [23], []),
         (("files", 2), {"path": "/c"}, [], ["  -   path: /c"]),
@@ -121,3 +121,31 @@ def test_what_does_not_parse_is_told_without_its_text():
 def test_text_stays_text(text):
     assert load(render({"password": text})) == {"password": text}
     assert yaml.safe_load(render({"password": text})) == {"password": text}
+
+
+@pytest.mark.parametrize("path", [("version", "x"), ("machine", "network", 0), ("files", "x"), ("last", 0)])
+def test_nothing_is_set_in_a_value_of_another_kind(path):
+    with pytest.raises(Conflict, match=r"this is no (mapping|list)"):
+        edit(DOCUMENT, path, "1")
+
+
+def test_entries_that_stay_keep_their_text_and_keys_their_quotes():
+    text = "auth:\n  'a.example.com': # mine\n    user: 'u' # stays\n    password: old\n    gone: 1\n"
+    edited = edit(text, ("auth", "a.example.com"), {"user": "u", "password": "new", "more": "2"})
+    assert edited == ("auth:\n  'a.example.com': # mine\n    user: 'u' # stays\n    password: new\n    more: '2'\n")
+    assert edit("m:\n  'a': [1]\n", ("m", "a"), ["2"]) == "m:\n  'a':\n  - '2'\n"
+
+
+def test_an_anchor_may_be_given_again_and_an_alias_is_no_place_to_edit():
+    text = "a: &x {k: 1}\nb: &x\n  k: 2\nc: *x\nd: 1\n"
+    assert load(text) == {"a": {"k": "1"}, "b": {"k": "2"}, "c": {"k": "2"}, "d": "1"}
+    assert edit(text, ("d",), "3") == text.replace("d: 1", "d: '3'")
+    assert edit(text, ("c", "k"), "4") == text.replace("c: *x", "c:\n  k: '4'")
+    assert edit("a: &x [1]\nb: *x\n", ("c",), "1") == "a: &x [1]\nb: *x\nc: '1'\n"
+    with pytest.raises(Conflict, match="anchors"):
+        edit("a: &x\n  - 1\nb: *x\n", ("a", 1), "2")
+
+
+def test_a_mapping_or_list_with_an_anchor_gets_its_entry_in_line():
+    assert edit("a: &x\n  k: 1\n", ("a", "l"), "2") == "a: &x\n  k: 1\n  l: '2'\n"
+    assert edit("a: &x\n    - k: 1\n", ("a", 1), "2") == "a: &x\n    - k: 1\n    - '2'\n"
