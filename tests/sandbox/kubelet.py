@@ -19,6 +19,7 @@ __all__ = ["Kubelet", "Node", "command", "configuration", "files", "pod_runtime_
 
 CONFIG = "/etc/kubernetes/kubelet.yaml"
 KUBECONFIG = "/etc/kubernetes/kubeconfig-kubelet"
+PASSWD = "/etc/passwd"  # where the kubelet looks for a user of its own, whose pods would have user namespaces
 CLIENT_CA = "/etc/kubernetes/pki/ca.crt"
 CERTIFICATE = "/etc/kubernetes/pki/kubelet.crt"
 KEY = "/etc/kubernetes/pki/kubelet.key"
@@ -79,7 +80,6 @@ def configuration(cluster: Kubelet, node: Node) -> dict[str, t.Any]:
         "featureGates": {
             "KubeletInUserNamespace": True,
             "KubeletCrashLoopBackOffMax": True,
-            "UserNamespacesSupport": False,
         },
         # No cgroups.
         "cgroupDriver": "cgroupfs",
@@ -132,6 +132,7 @@ def files(cluster: Kubelet, node: Node, *, kubeconfig: str, certificate: str, ke
     return {
         CONFIG: json.dumps(configuration(cluster, node), indent=2) + "\n",
         KUBECONFIG: kubeconfig,
+        PASSWD: "root:x:0:0:root:/root:/sbin/nologin\n",
         CLIENT_CA: cluster.client_ca,
         CERTIFICATE: certificate,
         KEY: key,

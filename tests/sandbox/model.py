@@ -22,7 +22,7 @@ __all__ = [
     "by_name",
 ]
 
-KUBERNETES = "v1.34.4"
+KUBERNETES = "v1.36.3"
 TALOS = "v1.13.0"
 DOMAIN = "cluster.local"
 REGISTRY_NAME = "harbor.example.com"

@@ -93,7 +93,7 @@ func environment(config *cri.ContainerConfig, hostname string) []string {
 
 	for _, one := range config.GetEnvs() {
 		variables = slices.DeleteFunc(variables, func(old string) bool { return strings.HasPrefix(old, one.GetKey()+"=") })
-		variables = append(variables, one.GetKey()+"="+one.GetValue())
+		variables = append(variables, one.GetKey()+"="+string(one.GetValue()))
 	}
 
 	return variables

@@ -38,7 +38,7 @@ func TestArguments(t *testing.T) {
 
 func TestEnvironmentOfThePodWins(t *testing.T) {
 	got := environment(&cri.ContainerConfig{Envs: []*cri.KeyValue{
-		{Key: "HOME", Value: "/data"}, {Key: "A", Value: "1"}, {Key: "A", Value: "2"},
+		{Key: "HOME", Value: []byte("/data")}, {Key: "A", Value: []byte("1")}, {Key: "A", Value: []byte("2")},
 	}}, "pod-1")
 
 	want := []string{"PATH=" + defaultPath, "HOSTNAME=pod-1", "HOME=/data", "A=2"}

@@ -82,7 +82,7 @@ func gen(args []string) error {
 	flags.StringVar(&c.talosconfig, "talosconfig", "", "talosconfig `file` to write contexts into")
 	flags.StringVar(&c.context, "context", "", "`name` of the admin context (default: the cluster's)")
 	flags.StringVar(&c.talosVersion, "talos-version", "v1.13.0", "`version` of Talos to write configurations for")
-	flags.StringVar(&c.kubernetesVersion, "kubernetes-version", "1.34.4", "`version` of Kubernetes")
+	flags.StringVar(&c.kubernetesVersion, "kubernetes-version", "1.36.3", "`version` of Kubernetes")
 	flags.StringVar(&c.podSubnet, "pod-subnet", constants.DefaultIPv4PodNet, "`CIDR` of pods")
 	flags.StringVar(&c.serviceSubnet, "service-subnet", constants.DefaultIPv4ServiceNet, "`CIDR` of services")
 	flags.StringVar(&c.domain, "dns-domain", constants.DefaultDNSDomain, "cluster `domain`")

@@ -80,7 +80,7 @@ func newLab(t *testing.T, version string) *lab {
 
 	bundle := bundles[version]
 
-	input, err := generate.NewInput("lab", "https://10.5.0.2:6443", "1.34.4",
+	input, err := generate.NewInput("lab", "https://10.5.0.2:6443", "1.36.3",
 		generate.WithVersionContract(contract), generate.WithSecretsBundle(bundle), generate.WithInstallDisk("/dev/sda"))
 	must(t, err)
 
