@@ -34,6 +34,7 @@ NAME = "harbor.example.com"
 SERVICE = "envoy-proxy.envoy-gateway.svc.cluster.local"
 CLUSTER_IP, OUTSIDE = "10.96.44.7", "203.0.113.7"
 
+
 def own_network() -> list[str]:
     """A command prefix that gives a network of its own, so that port 53 is free."""
     return ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]

@@ -2,9 +2,10 @@
 """The sandbox's programs: built once from pinned Go modules into a cache, linked into ``.cache/sandbox/bin``.
 
 The modules are one Go workspace: it takes one version of each dependency for all of them, so that what programs share
-is compiled once. The cache is ``$XDG_CACHE_HOME/splithorizon/parts`` (``~/.cache/...``), one folder per program and key,
-where the key is the digest of everything that decides what comes out: the workspace's and its modules' versions, our
-own sources, flags, Go's version. A second clone of the same pins finds everything there. A program of the pinned version on PATH is used as it is.
+is compiled once. The cache is ``$XDG_CACHE_HOME/splithorizon/parts`` (``~/.cache/...``), one folder per program and
+key, where the key is the digest of everything that decides what comes out: the versions of the workspace and its
+modules, our own sources, flags, Go's version. A second clone of the same pins finds everything there. A program of the
+pinned version on PATH is used as it is.
 """
 
 from __future__ import annotations
