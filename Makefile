@@ -39,7 +39,7 @@ unit: collections  ## Planners and clients, no sandbox
 	@$(BIN)/python -m pytest tests/unit -q
 
 integration: collections parts  ## Modules, roles and playbooks on the sandbox
-	@$(BIN)/python -m pytest tests/integration -q -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest tests/integration -q -n 2 --dist loadfile --no-loadscope-reorder
 
 molecule: collections  ## create, converge, idempotence, verify, destroy on the sandbox
 	@$(BIN)/molecule test

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The running sandbox, started once for all integration tests and ended with them.
+"""The running sandbox, started once for the tests of a process and ended with them.
 
-Tests that share something run one after the other in one process: those on the sandbox, and those of one file. The
-rest of the machine's cores go to the others (``--dist loadgroup``).
+``make integration`` runs two processes, each with a sandbox of its own and one file at a time (``--dist loadfile``).
+Every file finds its sandbox in the HTTP era and leaves it so.
 """
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 import pytest
@@ -19,11 +20,16 @@ from sandbox.start import start
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The files that take longest, first, so that no process is left alone with one of them at the end.
+LONGEST = ("test_site", "test_failures", "test_bad_input")
+
+if (worker := os.environ.get("PYTEST_XDIST_WORKER", "gw0")) != "gw0":
+    os.environ["SANDBOX_HOME"] = f"{paths().home}-{worker}"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        on_sandbox = item.get_closest_marker("sandbox") is not None
-        item.add_marker(pytest.mark.xdist_group("sandbox" if on_sandbox else item.path.stem))
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(scope="session")
