@@ -42,3 +42,32 @@ def test_a_cluster_of_which_a_node_cannot_be_changed_keeps_all_its_nodes_as_they
 def test_nodes_of_a_cluster_that_the_limit_leaves_out_are_changed() -> None:
     limited = {**GROUPS, "registry_nodes_of_alpha": ["a2"], "registry_asked": [], "registry_ready": []}
     assert rollout_waves({**limited, "registry_nodes_of_beta": []}) == [["a2"]]
+
+
+BIG = {
+    "all": ["a", "w1", "c1", "c2", "w2", "c3", "c4", "c5", "w3"],
+    "registry_nodes_of_a": ["c1", "c2", "c3", "c4", "c5", "w1", "w2", "w3"],
+    "registry_control_planes": ["c5", "c1", "c2", "c3", "c4"],
+    "registry_differs": ["c1", "c2", "c3", "c4", "c5", "w1", "w2", "w3"],
+    "registry_surveyed": ["c1", "c2", "c3", "c4", "c5", "w1", "w2", "w3"],
+}
+
+
+def test_control_planes_change_apart_from_workers_and_never_more_than_etcd_can_spare() -> None:
+    assert rollout_waves(BIG, at_once=9) == [["w1", "w2", "w3"], ["c1", "c2"], ["c3", "c4"], ["c5"]]
+
+
+def test_how_many_control_planes_differ_does_not_count_for_the_quorum() -> None:
+    two = {**BIG, "registry_differs": ["c4", "c5"]}
+    assert rollout_waves(two, at_once=9) == [["c4", "c5"]]
+    three = {**two, "registry_nodes_of_a": ["c3", "c4", "c5"]}
+    assert rollout_waves(three, at_once=9) == [["c4"], ["c5"]]
+
+
+def test_one_control_plane_is_one_at_once() -> None:
+    assert rollout_waves({**BIG, "registry_control_planes": ["c1"], "registry_differs": ["c1"]}) == [["c1"]]
+
+
+def test_a_node_that_reboots_is_alone() -> None:
+    assert rollout_waves({**BIG, "registry_reboots": ["w2"]}, at_once=3)[:3] == [["w1"], ["w2"], ["w3"]]
+    assert rollout_waves({**BIG, "registry_reboots": ["w3"]}, at_once=3)[:2] == [["w1", "w2"], ["w3"]]
