@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.splithorizon.registry.plugins.filter.rollout_waves import rollout_waves
+from ansible_collections.splithorizon.registry.plugins.filter.rollout_wave import rollout_wave
 
 GROUPS = {
     "all": ["alpha", "beta", "a1", "a2", "a3", "b1"],
@@ -15,6 +15,12 @@ GROUPS = {
     "registry_ready": ["beta", "alpha"],
     "clusters": ["alpha", "beta"],
 }
+
+
+def rollout_waves(groups: dict[str, list[str]], at_once: int = 1) -> list[list[str]]:
+    """All waves, hosts in the inventory's order."""
+    of = {host: rollout_wave(host, groups, at_once) for host in groups["all"]}
+    return [[host for host in of if of[host] == number] for number in range(1, max(of.values()) + 1)]
 
 
 def test_clusters_advance_side_by_side_and_their_nodes_one_after_the_other() -> None:

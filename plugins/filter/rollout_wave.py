@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import typing as t
-from itertools import chain, zip_longest
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 DOCUMENTATION = r"""
-name: rollout_waves
-short_description: Sort the nodes that differ into waves
+name: rollout_wave
+short_description: In which wave a node is changed
 version_added: 0.1.0
 description:
   - The k-th node of every cluster is in wave k.
@@ -23,6 +22,10 @@ description:
 positional: _input
 options:
   _input:
+    description: Name of the host.
+    type: str
+    required: true
+  groups:
     description:
       - The inventory's groups, as in the magic variable C(groups).
       - C(all) gives the order, C(registry_differs) holds the nodes to change.
@@ -33,22 +36,21 @@ options:
     type: dict
     required: true
   at_once:
-    description: How many nodes of one cluster a wave holds.
+    description: How many nodes of the host's cluster a wave holds.
     type: int
     default: 1
 """
 
 EXAMPLES = r"""
-- name: Show the waves
-  ansible.builtin.debug:
-    msg: "{{ groups | splithorizon.registry.rollout_waves }}"
+- name: Sort the nodes into waves
+  ansible.builtin.group_by:
+    key: "wave_{{ inventory_hostname | splithorizon.registry.rollout_wave(groups) }}"
 """
 
 RETURN = r"""
 _value:
-  description: The waves, each a list of host names.
-  type: list
-  elements: list
+  description: Number of the wave, from 1. 0 for a node that is not to be changed.
+  type: int
 """
 
 _MEMBERS = "registry_nodes_of_"
@@ -59,31 +61,28 @@ _READY = "registry_ready"
 _CONTROL_PLANES = "registry_control_planes"
 _REBOOTS = "registry_reboots"
 
-
-def rollout_waves(groups: dict[str, list[str]], *, at_once: int = 1) -> list[list[str]]:
-    """Waves of hosts; empty where no node differs."""
-    differing = set(groups.get(_DIFFERS, ()))
-    # In the inventory's order: groups made during the run have that of the hosts' answers.
-    in_order = [host for host in groups["all"] if host in differing]
-    members = {name.removeprefix(_MEMBERS): groups[name] for name in groups if name.startswith(_MEMBERS)}
-    clusters = [
-        list(_of_cluster([host for host in in_order if host in members[name]], members[name], groups, at_once))
-        for name in members
-        if _may_change(groups, name)
-    ]
-    return [list(chain.from_iterable(part or () for part in wave)) for wave in zip_longest(*clusters)]
+Groups = dict[str, list[str]]
 
 
-def _of_cluster(
-    hosts: list[str], members: list[str], groups: dict[str, list[str]], at_once: int
-) -> Iterator[list[str]]:
+def rollout_wave(host: str, groups: Groups, at_once: int = 1) -> int:
+    """The wave of a host, from 1; 0 where it is in none."""
+    for name in (name for name in groups if name.startswith(_MEMBERS) and host in groups[name]):
+        if _may_change(groups, name.removeprefix(_MEMBERS)):
+            parts = _parts_of_cluster(groups[name], groups, at_once)
+            return next((number for number, part in enumerate(parts, 1) if host in part), 0)
+    return 0
+
+
+def _parts_of_cluster(members: list[str], groups: Groups, at_once: int) -> Iterator[list[str]]:
     """One cluster's part of each wave."""
+    differing = set(groups.get(_DIFFERS, ())) & set(members)
+    # In the inventory's order: groups made during the run have that of the hosts' answers.
+    hosts = [host for host in groups["all"] if host in differing]
     control_planes = set(groups.get(_CONTROL_PLANES, ()))
     alone = set(groups.get(_REBOOTS, ()))
     # ``--limit`` hides control planes; then fewer of them change at once than could.
     quorum = max(1, (len(control_planes & set(members)) - 1) // 2)
-    kinds = dict.fromkeys(host in control_planes for host in hosts)
-    for is_control_plane in kinds:
+    for is_control_plane in dict.fromkeys(host in control_planes for host in hosts):
         of_kind = [host for host in hosts if (host in control_planes) is is_control_plane]
         yield from _parts(of_kind, min(at_once, quorum) if is_control_plane else at_once, alone)
 
@@ -100,7 +99,7 @@ def _parts(hosts: list[str], size: int, alone: Collection[str]) -> Iterator[list
         yield part
 
 
-def _may_change(groups: dict[str, list[str]], cluster: str) -> bool:
+def _may_change(groups: Groups, cluster: str) -> bool:
     """Whether no check or step of the cluster failed; of one that ``--limit`` leaves out only nodes were checked."""
     if not set(groups[_MEMBERS + cluster]) <= set(groups.get(_SURVEYED, ())):
         return False
@@ -111,4 +110,4 @@ class FilterModule:
     """The collection's filters."""
 
     def filters(self) -> dict[str, t.Any]:
-        return {"rollout_waves": rollout_waves}
+        return {"rollout_wave": rollout_wave}
