@@ -32,6 +32,10 @@ options:
       - A control plane must have C(etcd).
     type: str
     choices: [controlplane, worker]
+  kubernetes:
+    description: Whether Kubernetes is asked too, where the kubelet runs. With V(false) no kubeconfig is needed.
+    type: bool
+    default: true
   timeout:
     description: Seconds until the node must be healthy. With V(0) it is looked at once.
     type: int
@@ -59,7 +63,7 @@ services:
   type: dict
   sample: {apid: Running, containerd: Running, cri: Running, kubelet: Running, machined: Running}
 kubernetes_node:
-  description: The node as Kubernetes has it; null where no kubelet runs.
+  description: The node as Kubernetes has it; null where no kubelet runs, or with O(kubernetes=false).
   returned: success
   type: dict
   contains:
@@ -102,6 +106,7 @@ SPEC: dict[str, t.Any] = {
     **TALOS_SPEC,
     "node": {"type": "str", "required": True},
     "machine_type": {"type": "str", "choices": ["controlplane", "worker"]},
+    "kubernetes": {"type": "bool", "default": True},
     "timeout": {"type": "int", "default": 0},
 }
 POLL_SECONDS = 0.5
@@ -113,7 +118,7 @@ def look(params: dict[str, t.Any], name: str, access: Access, clusters: list[Clu
     services = TalosNode(access).services(name)
     found = troubles(services, machine_type=params["machine_type"])
     node = None
-    if KUBELET in services:
+    if KUBELET in services and params["kubernetes"]:
         if not clusters:
             clusters.append(Cluster(params, seconds=access.talos_timeout))
         node = kubernetes_node(clusters[0].list("v1", "Node", None), name)

@@ -115,8 +115,6 @@ def test_two_tags_are_two_changes(sandbox: Inside) -> None:
         "beta/objects/ConfigMap kube-system/coredns",
         "beta/objects/Service envoy-gateway-system/envoy-proxy",
     }
-    again = sandbox.playbook("site.yml", *tags, "--check")
-    assert again.returncode == changed(again.stdout) == 0
 
 
 @pytest.fixture(scope="module")
