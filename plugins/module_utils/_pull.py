@@ -63,8 +63,6 @@ def ask(params: Json, image: str, *, seconds: float, warn: Callable[[str], None]
     registry = Registry(origin=origin, client=client, username=params["username"], password=params["password"])
     where = f"{origin}/{repository}:{tag}"
     try:
-        if registry.realm_in_clear:  # it takes no credentials from here
-            return "unknown"
         found = registry.find(repository, tag)
     except NotPermitted as error:
         cure = "Check registry_pull_username and its password, and that the account may pull from there"

@@ -57,12 +57,6 @@ def test_a_registry_that_is_not_reached_from_here_tells_nothing(registry):
     assert "could not be asked from here" in warning
 
 
-def test_no_credentials_go_in_clear(harbor, registry):
-    harbor.realm = f"http://{NAME}/service/token"  # as long as the registry is in the HTTP state
-    assert asked(registry) == ("unknown", [])
-    assert [path for _method, path, headers in harbor.requests if "Authorization" in headers] == []
-
-
 @pytest.mark.parametrize(
     ("error", "known", "kind", "said"),
     [
