@@ -15,6 +15,7 @@ import signal
 import subprocess
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -56,8 +57,8 @@ def settings(**values: t.Any) -> tuple[str, str]:
 @pytest.fixture(scope="module", autouse=True)
 def _http_era_afterwards(sandbox: Inside) -> Iterator[None]:
     yield
-    for cluster in CLUSTERS:
-        Faults(sandbox, cluster.name).reseed()
+    with ThreadPoolExecutor(len(CLUSTERS)) as pool:
+        list(pool.map(lambda cluster: Faults(sandbox, cluster.name).reseed(), CLUSTERS))
 
 
 def configured(found: dict[str, t.Any], image_name: str) -> dict[str, t.Any]:
