@@ -36,6 +36,30 @@ class FakeCluster:
             self.after_write(self, kind, name)
         return one
 
+    def create(self, body):
+        if _key(body) in self.objects:
+            raise Conflict("it is there already")
+        return self._store(body)
+
+    def replace(self, body):
+        if body["metadata"]["resourceVersion"] != self.objects[_key(body)]["metadata"]["resourceVersion"]:
+            raise Conflict("the object has been modified")
+        return self._store(body)
+
+    def delete(self, _api_version, kind, namespace, name, *, uid):
+        if self.objects[kind, namespace, name]["metadata"]["uid"] != uid:
+            raise Conflict("it is another one now")
+        del self.objects[kind, namespace, name]
+        self.writes.append((kind, name, None))
+        if self.after_write:
+            self.after_write(self, kind, name)
+
+    def _store(self, body):
+        self.writes.append((body["kind"], body["metadata"]["name"], body))
+        metadata = {"uid": "1", **body["metadata"], "resourceVersion": str(len(self.writes))}
+        self.objects[_key(body)] = {**copy.deepcopy(body), "metadata": metadata}
+        return self.objects[_key(body)]
+
     def restart(self, kind, namespace, name, *, stamp):
         annotations = {"kubectl.kubernetes.io/restartedAt": stamp}
         return self.merge(

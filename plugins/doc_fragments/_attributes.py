@@ -53,3 +53,16 @@ attributes:
     membership:
       - splithorizon.registry.talos
 """
+
+    ACTIONGROUP_BOTH = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/splithorizon.registry.kubernetes) and C(group/splithorizon.registry.talos) in C(module_defaults) to
+        set kubeconfig, talosconfig and contexts once.
+    support: full
+    membership:
+      - splithorizon.registry.kubernetes
+      - splithorizon.registry.talos
+"""

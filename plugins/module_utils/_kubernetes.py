@@ -51,10 +51,14 @@ def object_path(api_version: str, kind: str, namespace: str | None = None, name:
 
 
 class Cluster:
-    """Reads and writes objects of one cluster. ``dry_run`` makes every write a server-side dry run."""
+    """Reads and writes objects of one cluster. ``dry_run`` makes every write a server-side dry run.
 
-    def __init__(self, auth: Mapping[str, t.Any], *, dry_run: bool = False) -> None:
+    ``seconds``: what one request may take.
+    """
+
+    def __init__(self, auth: Mapping[str, t.Any], *, dry_run: bool = False, seconds: float = CALL_SECONDS) -> None:
         self.dry_run = dry_run
+        self.seconds = seconds
         self._client = _connect({key: auth.get(key) for key in AUTH_ARG_SPEC})
 
     def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Json | None:
@@ -73,6 +77,24 @@ class Cluster:
             "patch", object_path(api_version, kind, namespace, name), body=body, content_type=MERGE_PATCH, write=True
         )
         return t.cast("Json", answer)
+
+    def create(self, body: Json) -> Json:
+        """Make an object; Conflict where there is one already."""
+        metadata = body["metadata"]
+        path = object_path(body["apiVersion"], body["kind"], metadata.get("namespace"))
+        return t.cast("Json", self._request("post", path, body=body, write=True))
+
+    def replace(self, body: Json) -> Json:
+        """Put an object in place of the one whose ``metadata.resourceVersion`` it has; Conflict where that is gone."""
+        metadata = body["metadata"]
+        path = object_path(body["apiVersion"], body["kind"], metadata.get("namespace"), metadata["name"])
+        return t.cast("Json", self._request("put", path, body=body, write=True))
+
+    def delete(self, api_version: str, kind: str, namespace: str | None, name: str, *, uid: str) -> None:
+        """Delete this very object; one that is gone already is fine, one made anew under its name is a Conflict."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        path = object_path(api_version, kind, namespace, name)
+        self._request("delete", path, body=body, write=True, missing_ok=True)
 
     def proxy_get(self, namespace: str, service_and_port: str, path: str) -> Json | None:
         """GET a JSON document from a Service through the API server's proxy; None where nothing healthy answers."""
@@ -164,7 +186,7 @@ class Cluster:
                 header_params={"Accept": accept},
                 content_type=content_type,
                 serialize=False,
-                _request_timeout=CALL_SECONDS,
+                _request_timeout=self.seconds,
             )
         except ApiException as error:
             if error.status == 404 and missing_ok:  # noqa: PLR2004

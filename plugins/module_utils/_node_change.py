@@ -115,10 +115,18 @@ def survey(node: Node | RegistryError, wanted: Wanted, *, layer: str) -> Finding
     if isinstance(node, RegistryError):
         return Finding(result={"differs": False, "reasons": [], "error": str(node)})
     pending = SETTLED if node.is_settled else PENDING
+    machine_type = _machine_type(node.active)
     try:
         decision = decide(node, wanted, layer=layer, on_trial=False, confirm=False, predict=True)
     except RegistryError as error:
-        read = {"version": str(node.version), "pending": pending}
+        read = {"version": str(node.version), "machine_type": machine_type, "pending": pending}
         return Finding(result={"differs": False, "reasons": [], "error": str(error), **read})
-    result = {"differs": decision.plan.changed, "error": None, **describe(decision.plan, pending=pending)}
-    return Finding(result=result, decision=decision)
+    described = {"machine_type": machine_type, **describe(decision.plan, pending=pending)}
+    return Finding(result={"differs": decision.plan.changed, "error": None, **described}, decision=decision)
+
+
+def _machine_type(config: MachineConfig) -> str:
+    """``controlplane`` or ``worker``; ``init`` is an older name of the former, and no type means the latter."""
+    machine = config.main.get("machine")
+    found = machine.get("type") if isinstance(machine, dict) else None
+    return "controlplane" if found in ("controlplane", "init") else "worker"

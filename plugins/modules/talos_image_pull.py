@@ -12,7 +12,8 @@ description:
   - Has nodes pull an image, side by side, and says how long each took.
   - This proves Talos's own resolver with the node's mirrors, credentials and certificates. A node that has the image
     already pulls nothing, so give one that it cannot have, as M(splithorizon.registry.registry_proof_image) pushes it.
-  - Every pull is bounded in time, which C(talosctl image pull) alone is not.
+  - Every pull is bounded in time, which C(talosctl image pull) alone is not. It retries a wrong password for minutes.
+  - Tells a wrong password, a missing image and an endpoint that a node does not reach from one another.
 extends_documentation_fragment:
   - splithorizon.registry._attributes.read_only
   - splithorizon.registry._attributes.actiongroup_talos
@@ -31,6 +32,29 @@ options:
     description: Seconds that one node's pull may take.
     type: int
     default: 60
+  registry:
+    description:
+      - The registry as it is reached from here. It is asked for the image before any node is, so that wrong credentials
+        and a missing image are errors within a second, and a pull that is late can only be the node's way to it.
+      - Without it, a late pull may have any of these causes.
+    type: dict
+    suboptions:
+      url:
+        description: Scheme, host and port.
+        type: str
+        required: true
+      address:
+        description: IP address, or C(ip:port), to connect to in place of what DNS says of the host.
+        type: str
+      ca:
+        description: Certificates to trust, PEM text. By default those the system trusts.
+        type: str
+      username:
+        description: The account that the nodes pull with.
+        type: str
+      password:
+        description: Its password.
+        type: str
 notes:
   - Needs credentials with the role C(os:operator).
   - In check mode nothing is pulled, and RV(seconds) is empty.
@@ -45,6 +69,10 @@ EXAMPLES = r"""
   splithorizon.registry.talos_image_pull:
     nodes: [10.5.0.2, 10.5.0.3]
     image: harbor.example.com/library/split-horizon-proof:20261121
+    registry:
+      url: https://harbor.example.com
+      username: robot$cluster-pull
+      password: "{{ pull_password }}"
 """
 
 RETURN = r"""
@@ -61,6 +89,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import node_name, positive
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull import REGISTRY_SPEC, ask, explained
 from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import TALOS_SPEC, Access, Talosctl
 
 SPEC: dict[str, t.Any] = {
@@ -68,7 +97,9 @@ SPEC: dict[str, t.Any] = {
     "nodes": {"type": "list", "elements": "str", "required": True},
     "image": {"type": "str", "required": True},
     "timeout": {"type": "int", "default": 60},
+    "registry": {"type": "dict", "options": REGISTRY_SPEC, "required_together": [("username", "password")]},
 }
+ASK_SECONDS = 10
 
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
@@ -78,10 +109,12 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     talosctl = Talosctl(Access.of(params))
     if module.check_mode:
         return [], {"seconds": {}}
-    took = talosctl.pull(list(dict.fromkeys(names)), params["image"], seconds=seconds)
+    registry, image = params["registry"], params["image"]
+    asked = ask(registry, image, seconds=min(seconds, ASK_SECONDS), warn=module.warn) if registry else None
+    took = talosctl.pull(list(dict.fromkeys(names)), image, seconds=seconds)
     for outcome in took.values():
         if isinstance(outcome, RegistryError):
-            raise outcome
+            raise explained(outcome, image, seconds=seconds, asked=asked)
     return [], {"seconds": {name: round(t.cast("float", outcome), 3) for name, outcome in took.items()}}
 
 

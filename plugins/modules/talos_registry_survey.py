@@ -73,6 +73,10 @@ nodes:
       description: Talos version.
       type: str
       returned: if the node could be read
+    machine_type:
+      description: V(controlplane) or V(worker).
+      type: str
+      returned: if the node could be read
     layer:
       description: Where registry settings that must be written would be written.
       type: str
@@ -104,6 +108,7 @@ nodes:
           hosts: [https://harbor.example.com]
           server: null
       layer: v1alpha1
+      machine_type: worker
       pending: none
       reasons: ["mirror of harbor.example.com: missing, wanted [https://harbor.example.com]"]
       reboot_required: false

@@ -139,6 +139,7 @@ def _inventory(fleet: Fleet) -> Path:
         "nodes_wanted": {**WANTED, "tls": []},
         "nodes_pull_names": [],
         "nodes_spegel": False,
+        "nodes_kubernetes": False,
     }
     path = fleet.folder / "inventory.yml"
     path.write_text(yaml.safe_dump({"all": {"children": groups, "vars": given}}, sort_keys=False))

@@ -129,6 +129,13 @@ RUNS: dict[str, list[Wrong]] = {
             {"registry_cluster": "gamma"},
         )
     ],
+    "a try that is shorter than its checks": [
+        Wrong(
+            "beta-1",
+            ("nodes_try_timeout", "after 60 s", "its checks may take", "Give it more"),
+            {"nodes_try_timeout": 60},
+        )
+    ],
     "Corefiles: none, and one that does not parse": [
         Wrong(
             "alpha",

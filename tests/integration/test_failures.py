@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run leaves when a node fails in it, when it is killed, and when it is told to do a part only.
+"""What a run leaves when a node fails in it, when it is killed, when another runs beside it, and when a part is told.
 
-The tests follow one another, from the HTTP era and back to it: nodes that fail alone, a rollout that stops at one, the
-run after it killed, the run after that.
+The tests follow one another, from the HTTP era and back to it: steps told by tag; a rollout that stops at a node that
+dies on trial; a node that is not healthy; a run that is kept out by another, which is killed; the run after that; a
+reboot. Rollouts are limited to the nodes where the clusters' own steps do not matter.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import signal
 import subprocess
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -21,7 +24,6 @@ import pytest
 from integration.site_state import State, everything, node_state
 from sandbox.faults import Faults
 from sandbox.model import CLUSTERS, by_name
-from sandbox.observe import observe
 from sandbox.paths import ROOT
 from sandbox.recap import changed, failures, recap
 
@@ -34,14 +36,13 @@ pytestmark = pytest.mark.sandbox
 
 FAILING = "alpha-worker-1"
 UNTOUCHED = "alpha-worker-2"
-# The node that fails takes itself back soon; the others have their usual time.
-SHORT_TRY = ("-e", json.dumps({"nodes_try_timeout": f"{{{{ 10 if inventory_hostname == '{FAILING}' else 180 }}}}"}))
+SPEGEL = re.compile(r":3002\d$")
 SETTLE_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """A run of ``site.yml`` from the HTTP era in which ``FAILING`` could not pull."""
+    """A rollout over all nodes from the HTTP era in which ``FAILING`` died when it had the new configuration."""
 
     before: State
     after: State
@@ -49,16 +50,20 @@ class Stopped:
     returncode: int
 
 
+def settings(**values: t.Any) -> tuple[str, str]:
+    return "-e", json.dumps(values)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _http_era_afterwards(sandbox: Inside) -> Iterator[None]:
     yield
-    for cluster in CLUSTERS:
-        Faults(sandbox, cluster.name).reseed()
+    with ThreadPoolExecutor(len(CLUSTERS)) as pool:
+        list(pool.map(lambda cluster: Faults(sandbox, cluster.name).reseed(), CLUSTERS))
 
 
 def configured(found: dict[str, t.Any], image_name: str) -> dict[str, t.Any]:
     """What a node's own configuration gives it: without Spegel's files, which go when Talos writes its own."""
-    hosts = [host for host in found["hosts.toml"].get(image_name, ()) if not re.search(r":3002\d$", host)]
+    hosts = [host for host in found["hosts.toml"].get(image_name, ()) if not SPEGEL.search(host)]
     return {**found, "hosts.toml": hosts[:1]}
 
 
@@ -82,14 +87,6 @@ def is_on_trial(inside: Inside, node: str, before: dict[str, t.Any]) -> bool:
     return bool(now["hosts"] != before["hosts"] and now["stored"] == before["stored"])
 
 
-def eventually(inside: Inside, node: str, wanted: dict[str, t.Any]) -> None:
-    """The node takes itself back."""
-    end = time.monotonic() + SETTLE_SECONDS
-    while (found := nodes(inside)[node]) != wanted:
-        assert time.monotonic() < end, (found, wanted)
-        time.sleep(0.5)
-
-
 def differing(before: State, after: State) -> set[str]:
     """Paths to what differs, as ``alpha/nodes/alpha-cp-1``."""
     return {
@@ -99,22 +96,6 @@ def differing(before: State, after: State) -> set[str]:
         for name in found.keys() | after[cluster][part].keys()
         if found.get(name) != after[cluster][part].get(name)
     }
-
-
-@pytest.mark.parametrize(
-    ("point", "action", "words"),
-    [("before-apply", "refuse", "cannot be reached (not now)"), ("after-apply", "die", "cannot be reached")],
-)
-def test_a_node_that_fails_is_as_it_was(sandbox: Inside, point: str, action: str, words: str) -> None:
-    before = site(sandbox, "alpha")
-    with Faults(sandbox, "alpha").node(FAILING, point, action, message="not now", times=1):
-        done = sandbox.playbook("site.yml", "--limit", FAILING, *SHORT_TRY)
-    own, outcome = failures(done.stdout)[FAILING]
-    assert done.returncode == 2
-    assert words in own
-    assert f"Failed: {FAILING}" in outcome
-    eventually(sandbox, FAILING, before["alpha"]["nodes"][FAILING])
-    assert differing(before, site(sandbox, "alpha")) == set()
 
 
 def test_names_are_not_rewritten_to_a_service_that_is_not_there(sandbox: Inside) -> None:
@@ -135,73 +116,87 @@ def test_two_tags_are_two_changes(sandbox: Inside) -> None:
         "beta/objects/ConfigMap kube-system/coredns",
         "beta/objects/Service envoy-gateway-system/envoy-proxy",
     }
-    again = sandbox.playbook("site.yml", *tags, "--check")
-    assert again.returncode == changed(again.stdout) == 0
 
 
 @pytest.fixture(scope="module")
 def stopped(sandbox: Inside) -> Stopped:
     before = site(sandbox)
-    with Faults(sandbox, "alpha").node(FAILING, "pull", message="no room left"):
-        done = sandbox.playbook("site.yml", *SHORT_TRY)
-    eventually(sandbox, FAILING, before["alpha"]["nodes"][FAILING])
+    with Faults(sandbox, "alpha").node(FAILING, "after-apply", "die", times=1):
+        done = sandbox.playbook("site.yml", "--limit", "nodes")
     return Stopped(before, site(sandbox), done.stdout, done.returncode)
 
 
-def test_a_failed_pull_stops_its_cluster(stopped: Stopped) -> None:
+def test_a_node_that_dies_on_trial_stops_its_cluster_and_no_other(stopped: Stopped) -> None:
     assert stopped.returncode == 2, stopped.output[-6000:]
-    moved = {name for name in differing(stopped.before, stopped.after) if name.startswith("alpha/")}
-    assert moved == {
-        "alpha/objects/ConfigMap kube-system/coredns",
-        "alpha/objects/Service envoy-gateway-system/envoy-proxy",
-        "alpha/nodes/alpha-cp-1",
-    }
+    assert differing(stopped.before, stopped.after) == {"alpha/nodes/alpha-cp-1", "beta/nodes/beta-1"}
+    said = failures(stopped.output)
+    assert said.keys() == {FAILING}, "nodes of other clusters failed, or nodes of this one that were not entered"
+    own, outcome = said[FAILING]
+    assert "cannot be reached" in own
+    assert f"alpha stopped at {FAILING}" in outcome
+    assert f"Done: alpha-cp-1. Reverted: {FAILING}. Failed: none. Untouched: {UNTOUCHED}." in outcome
     assert recap(stopped.output)[UNTOUCHED]["changed"] == 0
 
 
-def test_it_says_what_is_done_what_failed_and_what_is_untouched(stopped: Stopped) -> None:
-    said = failures(stopped.output)
-    assert said.keys() == {FAILING, "alpha"}
-    own, outcome = said[FAILING]
-    assert "no room left" in own
-    assert f"Done: alpha-cp-1. Failed: {FAILING}. Untouched: {UNTOUCHED}." in outcome
-    assert said["alpha"] == [f"alpha: stopped at node {FAILING}"]
+def test_a_node_that_was_reverted_has_spegel_back(sandbox: Inside, stopped: Stopped) -> None:
+    assert stopped.returncode == 2
+    for node in (FAILING, UNTOUCHED, "alpha-cp-1"):
+        hosts = node_state(sandbox, by_name("alpha"))[node]["hosts.toml"][by_name("alpha").image_name]
+        assert SPEGEL.search(hosts[0]), (node, hosts)
 
 
-def test_the_other_cluster_comes_to_its_end(sandbox: Inside, stopped: Stopped) -> None:
-    assert recap(stopped.output)["beta"]["failed"] == recap(stopped.output)["beta-1"]["failed"] == 0
-    view = observe(sandbox, tag="before")["beta"]
-    assert view.https_from_pod.startswith("401, certificate verified")
-    assert view.realm == "https://harbor.example.com/service/token"
-    assert all(" fails " not in node.pull for node in view.nodes.values()), view
+def test_a_node_that_is_not_healthy_is_not_entered(sandbox: Inside, stopped: Stopped) -> None:
+    # As a control plane it would have to have etcd.
+    wrong = settings(nodes_machine_type="controlplane", nodes_health_timeout=1)
+    done = sandbox.playbook("site.yml", "--limit", UNTOUCHED, *wrong)
+    own, outcome = failures(done.stdout)[UNTOUCHED]
+    assert done.returncode == 2
+    assert "service etcd is not there" in own
+    assert f"Reverted: none. Failed: none. Untouched: {UNTOUCHED}." in outcome
+    assert differing(stopped.after, site(sandbox)) == set()
 
 
-def test_after_a_kill_in_the_rollout_a_run_converges_and_the_next_changes_nothing(
-    sandbox: Inside, stopped: Stopped
-) -> None:
-    before = stopped.after["alpha"]["nodes"][FAILING]
-    with Faults(sandbox, "alpha").node(FAILING, "pull", "hang"):
+@contextmanager
+def run_that_hangs(inside: Inside, node: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A rollout that is waiting for a node's pull, the node on trial; it is killed in the end."""
+    before = nodes(inside)[node]
+    with Faults(inside, "alpha").node(node, "pull", "hang"):
         process = subprocess.Popen(
-            sandbox.playbook_argv("site.yml"),
-            env=sandbox.environment({"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}),
+            inside.playbook_argv("site.yml", "--limit", "alpha_cluster:!clusters", *settings(nodes_pull_timeout=90)),
+            env=inside.environment({"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}),
+            cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            while not is_on_trial(sandbox, FAILING, before):
+            while not is_on_trial(inside, node, before):
                 assert process.poll() is None, "the run ended before the node was on trial"
                 time.sleep(0.2)
+            yield process
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    done = sandbox.playbook("site.yml")
+
+
+def test_two_runs_are_kept_apart_and_a_killed_one_keeps_nobody_out(sandbox: Inside, stopped: Stopped) -> None:
+    with run_that_hangs(sandbox, FAILING) as first:
+        second = sandbox.playbook("site.yml", "--limit", UNTOUCHED, *settings(nodes_lock_wait=0))
+        own, outcome = failures(second.stdout)[UNTOUCHED]
+        assert f"another run changes this cluster's nodes: process {first.pid} on host {os.uname().nodename}" in own
+        assert f"Untouched: {UNTOUCHED}." in outcome
+        assert is_on_trial(sandbox, FAILING, stopped.after["alpha"]["nodes"][FAILING])
+        assert nodes(sandbox)[UNTOUCHED] == stopped.after["alpha"]["nodes"][UNTOUCHED]
+    # Killed between try and confirmation: the lease is still there, and the try too.
+    done = sandbox.playbook("site.yml", "--limit", "alpha_cluster:!clusters", *settings(nodes_lock_wait=0))
     assert done.returncode == 0, done.stdout[-6000:]
-    assert recap(done.stdout)[FAILING]["changed"] == recap(done.stdout)[UNTOUCHED]["changed"] == 1
-    assert recap(done.stdout)["alpha-cp-1"]["changed"] == 0
-    again = sandbox.playbook("site.yml")
-    assert again.returncode == changed(again.stdout) == 0, again.stdout[-6000:]
+    assert {host: counters["changed"] for host, counters in recap(done.stdout).items()} == {
+        "alpha-cp-1": 0,
+        FAILING: 1,
+        UNTOUCHED: 1,
+    }
     for cluster in CLUSTERS:
+        assert "splithorizon" not in sandbox.kubectl(cluster.name, "get", "leases", "-n", "kube-system", "-o", "name")
         for node in cluster.nodes:
             active, stored = (
                 sandbox.talosctl(cluster.name, "-n", node.address, "get", "mc", which, "-o", "jsonpath={.spec}").stdout
@@ -210,25 +205,35 @@ def test_after_a_kill_in_the_rollout_a_run_converges_and_the_next_changes_nothin
             assert active == stored, f"{node.name}: a configuration is pending"
 
 
-@pytest.mark.parametrize(
-    ("limit", "moved"),
-    [
-        (UNTOUCHED, {f"alpha/nodes/{UNTOUCHED}"}),
-        (
-            "beta",
-            {
-                "beta/objects/ConfigMap harbor/harbor-core",
-                "beta/objects/ConfigMap kube-system/coredns",
-                "beta/objects/DaemonSet kube-system/spegel",
-                "beta/objects/Deployment harbor/harbor-core",
-                "beta/objects/Deployment harbor/harbor-jobservice",
-                "beta/objects/Service envoy-gateway-system/envoy-proxy",
-            },
-        ),
-    ],
-)
-def test_a_limit_keeps_everything_else_as_it_is(sandbox: Inside, limit: str, moved: set[str]) -> None:
-    before = site(sandbox)
-    done = sandbox.playbook("playbooks/rollback.yml", "--limit", limit)
+def pods_on(inside: Inside, node: str) -> dict[str, str]:
+    """Name → kind of its owner; empty for none."""
+    field = f"spec.nodeName={node}"
+    listed = json.loads(inside.kubectl("alpha", "get", "pods", "-A", "--field-selector", field, "-o", "json"))
+    return {
+        pod["metadata"]["name"]: next((owner["kind"] for owner in pod["metadata"].get("ownerReferences", ())), "")
+        for pod in listed["items"]
+    }
+
+
+def test_a_reboot_that_is_allowed_drains_the_node_and_a_limit_keeps_the_rest(sandbox: Inside, stopped: Stopped) -> None:
+    assert stopped.returncode == 2
+    # Not where a pod stands that has no owner, or the only copy of the registry's images.
+    node = next(
+        node.name
+        for node in by_name("alpha").nodes
+        if not any(not kind or name.startswith("harbor-registry") for name, kind in pods_on(sandbox, node.name).items())
+    )
+    before, pods = site(sandbox, "alpha"), pods_on(sandbox, node)
+    started = sandbox.places.node("alpha", node) / "state" / "cri-start"
+    boot = started.read_text()
+    limited = ("--limit", node, *settings(registry_reboot="allowed"))
+    planned = sandbox.playbook("playbooks/rollback.yml", "--check", *limited)
+    assert (changed(planned.stdout), pods_on(sandbox, node)) == (2, pods), "check mode: the change, and the reboot"
+    done = sandbox.playbook("playbooks/rollback.yml", *limited)
     assert done.returncode == 0, done.stdout[-6000:]
-    assert differing(before, site(sandbox)) == moved
+    assert changed(done.stdout) == 2
+    assert started.read_text() != boot, "not rebooted"
+    movable = {name for name, kind in pods.items() if kind != "DaemonSet"}
+    assert movable and not movable & pods_on(sandbox, node).keys(), "not drained"
+    assert "unschedulable" not in json.loads(sandbox.kubectl("alpha", "get", "node", node, "-o", "json"))["spec"]
+    assert differing(before, site(sandbox, "alpha")) == {f"alpha/nodes/{node}"}

@@ -89,3 +89,12 @@ def test_what_a_survey_finds(of, differs, pending, error):
     assert (result["differs"], result.get("pending")) == (differs, pending)
     assert error in (result["error"] or "")
     assert bool(result["error"]) == bool(error)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("worker", "worker"), ("controlplane", "controlplane"), ("init", "controlplane"), ('""', "worker")],
+)
+def test_a_survey_tells_control_planes_from_workers(written, told):
+    config = MachineConfig.parse(f"version: v1alpha1\nmachine:\n  type: {written}\n")
+    assert survey(node(config, config), WANTED, layer="auto").result["machine_type"] == told

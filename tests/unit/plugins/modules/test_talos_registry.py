@@ -32,7 +32,7 @@ def taken(spec):
     }
 
 
-@pytest.mark.parametrize("name", ["talos_registry_mirror", "talos_registry_survey"])
+@pytest.mark.parametrize("name", ["talos_registry_mirror", "talos_registry_survey", "talos_try_revert"])
 def test_documentation_and_specification_agree(name):
     module = importlib.import_module(f"{BASE}.modules.{name}")
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
@@ -42,7 +42,7 @@ def test_documentation_and_specification_agree(name):
     assert told(documented) == taken(module.SPEC)
 
 
-@pytest.mark.parametrize("name", ["talos_registry_mirror", "talos_registry_survey"])
+@pytest.mark.parametrize("name", ["talos_registry_mirror", "talos_registry_survey", "talos_try_revert"])
 def test_secrets_are_marked(name):
     registries = importlib.import_module(f"{BASE}.modules.{name}").SPEC
     marked = {
