@@ -115,7 +115,7 @@ def build_all() -> None:
 
 
 def _provide(program: Program, go: str) -> Path:
-    found = _on_path(program)
+    found = on_path(program)
     if found:
         return found
     target = cache_home() / f"{program.name}-{_key(program, go)}" / program.name
@@ -128,8 +128,10 @@ def _provide(program: Program, go: str) -> Path:
     return target
 
 
-def _on_path(program: Program) -> Path | None:
-    candidate = shutil.which(program.name) if program.version_command else None
+def on_path(program: Program) -> Path | None:
+    # What we linked ourselves would be linked to itself.
+    folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder and not _is_ours(folder)]
+    candidate = shutil.which(program.name, path=os.pathsep.join(folders)) if program.version_command else None
     if not candidate:
         return None
     command = [candidate, *program.version_command]
@@ -139,6 +141,10 @@ def _on_path(program: Program) -> Path | None:
         return None
     words = f"{answer.stdout}\n{answer.stderr}".replace("\n", " ").split(" ")
     return Path(candidate) if all(word in words for word in program.version.split(" ")) else None
+
+
+def _is_ours(folder: str) -> bool:
+    return Path(folder).resolve() == BIN.resolve()
 
 
 def _key(program: Program, go: str) -> str:
