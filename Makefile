@@ -36,7 +36,7 @@ lint: collections  ## ansible-lint, ruff, mypy, yamllint
 	@$(BIN)/ansible-lint --offline -q
 
 unit: collections  ## Planners and clients, no sandbox
-	@$(BIN)/python -m pytest tests/unit -q
+	@$(BIN)/python -m pytest tests/unit -q -n 2
 
 integration: collections parts  ## Modules, roles and playbooks on the sandbox
 	@$(BIN)/python -m pytest tests/integration -q -n 2 --dist loadfile --no-loadscope-reorder

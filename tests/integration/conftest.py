@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from sandbox import keeper
+from sandbox.faults import Faults
 from sandbox.inside import Inside
+from sandbox.model import CLUSTERS
 from sandbox.paths import paths
 from sandbox.start import start
 
@@ -41,3 +44,11 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Inside]:
     yield Inside(paths())
     if leash:
         keeper.stop(paths())
+
+
+@pytest.fixture(scope="module")
+def http_era_afterwards(sandbox: Inside) -> Iterator[None]:
+    """For a file whose tests follow one another through other states."""
+    yield
+    with ThreadPoolExecutor(len(CLUSTERS)) as pool:
+        list(pool.map(lambda cluster: Faults(sandbox, cluster.name).reseed(), CLUSTERS))

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -32,7 +31,7 @@ if t.TYPE_CHECKING:
 
     from sandbox.inside import Inside
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("http_era_afterwards")]
 
 FAILING = "alpha-worker-1"
 UNTOUCHED = "alpha-worker-2"
@@ -52,13 +51,6 @@ class Stopped:
 
 def settings(**values: t.Any) -> tuple[str, str]:
     return "-e", json.dumps(values)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _http_era_afterwards(sandbox: Inside) -> Iterator[None]:
-    yield
-    with ThreadPoolExecutor(len(CLUSTERS)) as pool:
-        list(pool.map(lambda cluster: Faults(sandbox, cluster.name).reseed(), CLUSTERS))
 
 
 def configured(found: dict[str, t.Any], image_name: str) -> dict[str, t.Any]:
