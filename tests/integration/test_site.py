@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.leaks import Leaks
 from integration.site_state import state
 from sandbox.observe import observe
 from sandbox.paths import ROOT
@@ -40,6 +41,10 @@ def diff_lines(done: CompletedProcess[str]) -> list[str]:
     return sorted(line for line in done.stdout.splitlines() if line.startswith(("+", "-")))
 
 
+# As the inventory has them, and what a node's configuration holds besides.
+SECRETS = ["sandbox-pull-secret", "sandbox-push-secret", "PRIVATE KEY"]
+
+
 @pytest.fixture(scope="module")
 def http_era(sandbox: Inside) -> State:
     found = state(sandbox)
@@ -48,14 +53,20 @@ def http_era(sandbox: Inside) -> State:
 
 
 @pytest.fixture(scope="module")
-def https_state(sandbox: Inside, http_era: State) -> State:
-    """The migration, once for this module; that check mode predicts it is tested on the way."""
+def https_state(sandbox: Inside, http_era: State, tmp_path_factory: pytest.TempPathFactory) -> State:
+    """The migration, once for this module. On the way: check mode predicts it, and no secret shows."""
     planned = succeeded(sandbox.playbook("site.yml", "--check", "--diff"))
     assert state(sandbox) == http_era, "check mode changed something"
-    done = succeeded(sandbox.playbook("site.yml", "--diff"))
+    folder = tmp_path_factory.mktemp("temporary")
+    places = dict.fromkeys(("TMPDIR", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP"), str(folder))
+    with Leaks(SECRETS, folder) as leaks:
+        done = succeeded(sandbox.playbook("site.yml", "--diff", "-vvv", extra=places))
+    assert leaks.looked_at == {"process", "file"}
+    assert leaks.found == set()
     assert counts(planned) == counts(done)
     assert diff_lines(planned) == diff_lines(done)
-    assert "sandbox-pull-secret" not in planned.stdout + done.stdout
+    for secret in SECRETS:
+        assert secret not in planned.stdout + planned.stderr + done.stdout + done.stderr
     assert changed(done.stdout) > 0
     return state(sandbox)
 

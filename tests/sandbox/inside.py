@@ -77,11 +77,15 @@ class Inside:
         """From outside, as a user calls it: the inventory's interpreter is what enters the sandbox."""
         return [str(PLAYBOOK), "-i", str(INVENTORY), str(ROOT / playbook), *words]
 
-    def playbook(self, playbook: str, *words: str, seconds: float = 600) -> subprocess.CompletedProcess[str]:
-        """``ansible-playbook`` on the sandbox's inventory, from the checkout."""
+    def playbook(
+        self, playbook: str, *words: str, seconds: float = 600, extra: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """``ansible-playbook`` on the sandbox's inventory, from the checkout; ``extra`` goes to its environment."""
         return subprocess.run(
             self.playbook_argv(playbook, *words),
-            env=self.environment({"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}),
+            env=self.environment(
+                {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", **(extra or {})}
+            ),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
