@@ -40,12 +40,12 @@ def pending(readings: Readings) -> Iterator[Trouble]:
     keep = _apply_again(node.name, "v1alpha1")
     if node.is_staged:
         evidence = f"a configuration staged at {node.persistent_since} waits for the next reboot; it differs in {what}"
-        cure = f"To have it: talosctl -n {node.name} reboot. To drop it: {keep}"
+        cure = f"talosctl -n {node.name} reboot, or to drop it: {keep}"
     else:
         evidence = (
             f"the configuration in use, of {node.active_since}, is not the one on disk: a `try` differs in {what}"
         )
-        cure = f"To keep it: {keep}. To go back now: {_apply_again(node.name, 'persistent')}"
+        cure = f"wait until it is over; to keep it: {keep}; to go back now: {_apply_again(node.name, 'persistent')}"
     yield Trouble(node=node.name, kind="pending", evidence=evidence, cure=cure)
 
 

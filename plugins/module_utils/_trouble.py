@@ -59,8 +59,13 @@ class Trouble:
         return self.repair is not None
 
     @property
+    def message(self) -> str:
+        """All of it in one line."""
+        return f"{f'node {self.node}: ' if self.node else ''}{self.evidence}. Cure: {self.cure}"
+
+    @property
     def result(self) -> dict[str, t.Any]:
-        names = ("node", "kind", "evidence", "cure", "repairable")
+        names = ("node", "kind", "evidence", "cure", "repairable", "message")
         return {name: getattr(self, name) for name in names}
 
 

@@ -21,6 +21,7 @@ description:
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - splithorizon.registry._attributes
+  - splithorizon.registry._attributes.actiongroup_both
   - splithorizon.registry._talos
 options:
   nodes:
@@ -59,15 +60,6 @@ options:
 notes:
   - Needs Talos credentials with the role C(os:admin); in Kubernetes it lists pods, events and nodes and reads Services.
   - Ages of downloads are by this machine's clock against the node's.
-attributes:
-  action_group:
-    description:
-      - Use C(group/splithorizon.registry.kubernetes) and C(group/splithorizon.registry.talos) in C(module_defaults) to
-        set kubeconfig, talosconfig and contexts once.
-    support: full
-    membership:
-      - splithorizon.registry.kubernetes
-      - splithorizon.registry.talos
 seealso:
   - module: splithorizon.registry.talos_registry_survey
   - module: splithorizon.registry.talos_registry_mirror
@@ -85,7 +77,7 @@ EXAMPLES = r"""
 
 - name: Each trouble in a line
   ansible.builtin.debug:
-    msg: "{{ doctor.troubles | map(attribute='evidence') }}"
+    msg: "{{ doctor.troubles | map(attribute='message') }}"
 
 - name: Repair what is safe to repair
   splithorizon.registry.talos_registry_doctor:
@@ -123,6 +115,10 @@ troubles:
       description: Whether O(state=repaired) takes it away.
       type: bool
       returned: always
+    message:
+      description: Node, evidence and cure in one line.
+      type: str
+      returned: always
   sample:
     - node: 10.5.0.3
       kind: stale_host
@@ -131,6 +127,9 @@ troubles:
         harbor/harbor is 10.43.7.9
       cure: ansible-playbook splithorizon.registry.doctor -e registry_repair=true
       repairable: true
+      message: >-
+        node 10.5.0.3: harbor.harbor.svc.cluster.local is at 10.43.216.243 in the node's host entries, and the ClusterIP of
+        Service harbor/harbor is 10.43.7.9. Cure: ansible-playbook splithorizon.registry.doctor -e registry_repair=true
 repaired:
   description: Troubles that were, or would be, taken away. Empty with O(state=reported).
   returned: success
