@@ -12,9 +12,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._config_view
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import stopper
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import KINDS
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import same_ip, without_password
+from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_nodes import BACKUP
 from ansible_collections.splithorizon.registry.plugins.module_utils._trouble import (
     REPAIR,
-    SPEGEL_BACKUP,
     Move,
     Trouble,
     is_there,
@@ -144,7 +144,7 @@ def _needless_tls(readings: Readings, host: str, evidence: str, *, is_needed: bo
     name, repair = readings.node.name, None
     if is_needed:
         cure = f"Make the endpoint https: talosctl -n {name} edit mc --mode no-reboot"
-    elif is_there(readings, SPEGEL_BACKUP):
+    elif is_there(readings, BACKUP):
         remove = mirror_module(name, tls=[{"name": host, "state": "absent"}])
         cure = f"{remove}; Talos then takes Spegel's files away: {restart_spegel(readings)}"
     else:

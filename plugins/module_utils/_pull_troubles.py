@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+from datetime import timedelta
 
 from ansible_collections.splithorizon.registry.plugins.module_utils import _names
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import (
@@ -18,9 +19,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_files 
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_readings import INGEST_FOLDER, service_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
+from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_nodes import BACKUP
 from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import FIRST_THAT_RELOADS_AUTH
 from ansible_collections.splithorizon.registry.plugins.module_utils._trouble import (
-    SPEGEL_BACKUP,
     Trouble,
     cluster_domain,
     endpoint_names,
@@ -41,6 +42,8 @@ if t.TYPE_CHECKING:
 __all__ = ["ingests", "slow", "spegel", "unauthorized", "unused_mirrors"]
 
 STALE_INGEST_SECONDS = 300
+# At a boot Talos writes the file just before it starts containerd, whose start is told to the second.
+_BOOT = timedelta(seconds=5)
 _DEFAULT = "_default"
 _CREDENTIALS = "registry_pull_username and registry_pull_password"
 
@@ -85,7 +88,7 @@ def _sent_to_nobody(readings: Readings) -> Iterator[Trouble]:
 def _late(readings: Readings) -> str:
     """That containerd has not taken the credentials that Talos has written: before 1.14 it does when it starts."""
     written, since = readings.files.get("cri.toml"), readings.containerd_since
-    if readings.node.version >= FIRST_THAT_RELOADS_AUTH or not written or not since or written <= since:
+    if readings.node.version >= FIRST_THAT_RELOADS_AUTH or not written or not since or written <= since + _BOOT:
         return ""
     return f"; they were written at {written:%F %T} UTC, and containerd runs since {since:%F %T} with those of before"
 
@@ -164,7 +167,7 @@ def spegel(readings: Readings) -> Iterator[Trouble]:
         told = f"; not found by it: {', '.join(missed)}" if missed else ""
         evidence = f"{HOSTS_ROOT}/{_DEFAULT} is not Talos's: Spegel answers for every registry that has no file{told}"
         yield Trouble(node=node.name, kind="spegel_intercepts", evidence=evidence, cure=_list_in_spegel(readings))
-    if not is_there(readings, SPEGEL_BACKUP):
+    if not is_there(readings, BACKUP):
         return
     for registry in _mirrored(settings):
         if not is_there(readings, directory_of(registry)) and not is_there(readings, registry):
@@ -189,7 +192,7 @@ def _list_in_spegel(readings: Readings) -> str:
 def unused_mirrors(readings: Readings) -> Iterator[Trouble]:
     """Where no Spegel is at work, Talos's files hold the endpoints."""
     node, settings = readings.node, readings.node.active.effective
-    if not readings.files or is_there(readings, SPEGEL_BACKUP) or stopper(settings):
+    if not readings.files or is_there(readings, BACKUP) or stopper(settings):
         return
     for registry in _mirrored(settings):
         if lost := _lost(readings, registry):

@@ -18,7 +18,6 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "REPAIR",
-    "SPEGEL_BACKUP",
     "Move",
     "Trouble",
     "cluster_domain",
@@ -32,8 +31,6 @@ __all__ = [
 ]
 
 REPAIR: t.Final = "ansible-playbook splithorizon.registry.doctor -e registry_repair=true"
-# What Spegel finds, it moves into this folder before it writes its own files.
-SPEGEL_BACKUP: t.Final = "_backup"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,8 +128,9 @@ troubles:
       cure: ansible-playbook splithorizon.registry.doctor -e registry_repair=true
       repairable: true
       message: >-
-        node 10.5.0.3: harbor.harbor.svc.cluster.local is at 10.43.216.243 in the node's host entries, and the ClusterIP of
-        Service harbor/harbor is 10.43.7.9. Cure: ansible-playbook splithorizon.registry.doctor -e registry_repair=true
+        node 10.5.0.3: harbor.harbor.svc.cluster.local is at 10.43.216.243 in the node's host entries, and the ClusterIP
+        of Service harbor/harbor is 10.43.7.9. Cure: ansible-playbook splithorizon.registry.doctor
+        -e registry_repair=true
 repaired:
   description: Troubles that were, or would be, taken away. Empty with O(state=reported).
   returned: success

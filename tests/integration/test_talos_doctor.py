@@ -6,22 +6,25 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import typing as t
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import yaml
 
 from integration import module_call
+from sandbox.paths import ROOT
 from sandbox.process import until
+from sandbox.recap import recap
 from sandbox.talos_fleet import Fleet, program, subnet
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from integration.module_call import Json
     from sandbox.talos_fleet import FleetNode
@@ -67,10 +70,28 @@ class Kubernetes(BaseHTTPRequestHandler):
     """As much of an API server as the doctor asks."""
 
     refused_on: t.ClassVar[str] = ""
+    lease: t.ClassVar[Json | None] = None
+    leases: t.ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         path, _mark, query = self.path.partition("?")
-        body = self.answer(path, query)
+        self.send(self.lease if "/leases/" in path else self.answer(path, query))
+
+    def do_POST(self) -> None:
+        """Somebody takes the rollout's Lease."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        Kubernetes.lease = json.loads(body)
+        Kubernetes.lease["metadata"] |= {"resourceVersion": "1", "uid": "1"}
+        self.leases.append("taken")
+        self.send(self.lease)
+
+    def do_DELETE(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Kubernetes.lease = None
+        self.leases.append("given back")
+        self.send({"kind": "Status"})
+
+    def send(self, body: Json | None) -> None:
         self.send_response(200 if body else 404)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
@@ -121,6 +142,27 @@ class Ward:
             "talosctl": str(program("talosctl")),
         }
         return module_call.call("talos_registry_doctor", check=check, **{**asked, **access, **options})
+
+    def playbook(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """doctor.yml on nodes only: its cluster has nothing else to examine."""
+        site = {
+            "registry_cluster": "ward",
+            "registry_name": "harbor.example.com",
+            "registry_internal_name": SERVICE,
+            "registry_image_names": [REGISTRY],
+            "registry_kubeconfig": str(self.kubeconfig),
+            "registry_talosconfig": str(self.fleet.talosconfig),
+            "registry_talosctl": str(program("talosctl")),
+            "registry_talos_context": "ward",
+        }
+        local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        nodes = {name: {"talos_address": self.nodes[name].address} for name in ("well", "stale", "refused")}
+        groups = {"clusters": {"hosts": {"ward": None}}, "nodes": {"hosts": nodes}}
+        inventory = self.fleet.folder / "hosts.yml"
+        inventory.write_text(yaml.safe_dump({"all": {"children": groups, "vars": site | local}}))
+        argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory)]
+        argv += [str(ROOT / "playbooks/doctor.yml"), "--limit", "nodes", *arguments]
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
     def ctl(self, name: str, *command: str) -> str:
         argv = [str(program("talosctl")), *command, "--talosconfig", str(self.fleet.talosconfig), "--context", "ward"]
@@ -180,6 +222,8 @@ def test_all_are_examined_and_none_is_changed(ward: Ward) -> None:
     """Those that are well, and one that does not answer, keep no other from being read."""
     before = {name: ward.config(name) for name in NAMES}
     names = ("well", "stale", "doubled", "tls", "refused")
+    later = time.time() + 60  # containerd had run for a while when the node got its credentials
+    os.utime(ward.nodes["refused"].root / "etc/cri/conf.d/cri.toml", (later, later))
     addresses = [ward.nodes[name].address for name in names]
     found = ward.doctor(nodes=[*addresses, ward.gone], talos_timeout=5)
     told = {name: [one for one in found["troubles"] if one["node"] == ward.nodes[name].address] for name in names}
@@ -196,7 +240,7 @@ def test_all_are_examined_and_none_is_changed(ward: Ward) -> None:
     refused = told["refused"][0]
     assert "401 Unauthorized" in refused["evidence"]
     assert f"{SERVICE} as robot$cluster-pull" in refused["evidence"]
-    assert "containerd runs since" in refused["evidence"], "it started before it got credentials"
+    assert "containerd runs since" in refused["evidence"]
     assert "reboot" in refused["cure"]
     assert "hunter2" not in json.dumps(found)
     assert {name: ward.config(name) for name in NAMES} == before
@@ -271,3 +315,26 @@ def test_without_kubernetes_only_the_nodes_are_asked(ward: Ward) -> None:
     assert kinds(found) == []
     found = ward.doctor("well", kubeconfig="/nowhere")
     assert "Give a kubeconfig file that exists" in found["msg"], found
+
+
+def test_the_playbook_tells_of_each_node_and_repairs_where_it_is_told_to(ward: Ward) -> None:
+    ward.patch("stale", hosts((OLD_IP, SERVICE)))  # a second address of the name beside the right one
+    ill = ward.config("stale")
+    told = ward.playbook()
+    assert {host: counts["failed"] for host, counts in recap(told.stdout).items()} == {
+        "well": 0,
+        "stale": 1,
+        "refused": 1,
+    }, told.stdout
+    words = " ".join(told.stdout.split())  # lines are folded
+    assert f"node {ward.nodes['stale'].address}: {SERVICE} has the addresses {IP} and {OLD_IP}" in words
+    assert "401 Unauthorized" in words
+    planned = ward.playbook("-e", "registry_repair=true", "--check")
+    assert recap(planned.stdout)["refused"]["changed"] == 1, planned.stdout  # the first by name reads and repairs all
+    assert ward.config("stale") == ill
+    assert Kubernetes.leases == []
+    done = ward.playbook("-e", "registry_repair=true")
+    assert recap(done.stdout) == recap(planned.stdout)
+    assert [line for line in ward.etc_hosts("stale") if SERVICE in line] == [[IP, SERVICE]]
+    assert Kubernetes.leases == ["taken", "given back"]
+    assert "hunter2" not in told.stdout + done.stdout
