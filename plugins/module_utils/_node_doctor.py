@@ -116,7 +116,8 @@ def examine(talos: NodeReader, connect: Callable[[], Cluster] | None, names: Seq
     unread = Unread()
     nodes = unread.without(found.result())
     folders, ingests = unread.without(files.result()), unread.without(downloads.result())
-    lines = unread.without(etc_hosts.result())
+    # Evidence only: the configuration says what the lines are to be.
+    lines = {name: text for name, text in etc_hosts.result().items() if isinstance(text, str)}
     texts = _mirror_texts(talos, nodes, folders, unread)
     services, pulls = _of_kubernetes(connect, nodes, unread)
     refused = [name for name in nodes if any(pull.error for pull in pulls.get(name, ()))]

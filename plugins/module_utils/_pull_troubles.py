@@ -222,7 +222,7 @@ def ingests(readings: Readings) -> Iterator[Trouble]:
     if stale:
         oldest, age = max(stale.items(), key=lambda item: item[1])
         evidence = (
-            f"{len(stale)} downloads got no byte for more than 5 minutes, the oldest for {age / 60:.0f}: "
+            f"{len(stale)} download{'s' * (len(stale) > 1)} got no byte for more than 5 minutes, the oldest for {age / 60:.0f}: "
             f"{INGEST_FOLDER}/{oldest}"
         )
         cure = f"talosctl -n {readings.node.name} reboot (drain it first); pulls of these layers wait for it"

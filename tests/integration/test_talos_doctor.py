@@ -304,7 +304,7 @@ def test_downloads_and_spegels_files_are_read_from_the_node(ward: Ward) -> None:
     assert (found["changed"], kinds(found)) == (False, ["spegel_intercepts", "stale_ingest"]), found
     spegel, stale = found["troubles"]
     assert "rollout restart daemonset/spegel" in spegel["cure"]
-    assert "1 downloads" in stale["evidence"]
+    assert "1 download got" in stale["evidence"]
     assert stale["evidence"].endswith("ingest/stuck")
     assert "for 15" in stale["evidence"]
     assert (root / INGEST / "stuck" / "data").exists()
