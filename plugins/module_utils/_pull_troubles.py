@@ -221,8 +221,9 @@ def ingests(readings: Readings) -> Iterator[Trouble]:
     stale = {name: age for name, age in readings.ingests.items() if age > STALE_INGEST_SECONDS}
     if stale:
         oldest, age = max(stale.items(), key=lambda item: item[1])
+        what = "download" if len(stale) == 1 else "downloads"
         evidence = (
-            f"{len(stale)} download{'s' * (len(stale) > 1)} got no byte for more than 5 minutes, the oldest for {age / 60:.0f}: "
+            f"{len(stale)} {what} got no byte for more than 5 minutes, the oldest for {age / 60:.0f}: "
             f"{INGEST_FOLDER}/{oldest}"
         )
         cure = f"talosctl -n {readings.node.name} reboot (drain it first); pulls of these layers wait for it"

@@ -162,7 +162,11 @@ class Ward:
         inventory.write_text(yaml.safe_dump({"all": {"children": groups, "vars": site | local}}))
         argv = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(inventory)]
         argv += [str(ROOT / "playbooks/doctor.yml"), "--limit", "nodes", *arguments]
-        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        environment = {
+            **os.environ,
+            "TMPDIR": str(self.fleet.folder),
+        }  # for the client's cache of what an API server has
+        return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     def ctl(self, name: str, *command: str) -> str:
         argv = [str(program("talosctl")), *command, "--talosconfig", str(self.fleet.talosconfig), "--context", "ward"]
@@ -203,7 +207,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
         )
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tempfile, "tempdir", str(folder))  # the client's cache of what an API server has
+        patched.setattr(tempfile, "tempdir", str(folder))  # the client caches there what an API server has
         try:
             fleet.add("ward", addresses)
             fleet.start()
