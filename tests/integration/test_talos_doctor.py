@@ -322,6 +322,7 @@ def test_without_kubernetes_only_the_nodes_are_asked(ward: Ward) -> None:
 
 
 def test_the_playbook_tells_of_each_node_and_repairs_where_it_is_told_to(ward: Ward) -> None:
+    ward.doctor("stale", state="repaired")
     ward.patch("stale", hosts((OLD_IP, SERVICE)))  # a second address of the name beside the right one
     ill = ward.config("stale")
     told = ward.playbook()
