@@ -65,9 +65,12 @@ class Cluster:
         """The object, or None where there is none."""
         return self._request("get", object_path(api_version, kind, namespace, name), missing_ok=True)
 
-    def list(self, api_version: str, kind: str, namespace: str | None, *, selector: str = "") -> list[Json]:
-        """The objects of a namespace (of all, with None) that match a label selector (``a=b,c=d``)."""
-        query = [("labelSelector", selector)] if selector else []
+    def list(
+        self, api_version: str, kind: str, namespace: str | None, *, selector: str = "", fields: str = ""
+    ) -> list[Json]:
+        """The objects of a namespace (of all, with None) that match a label and a field selector (``a=b,c=d``)."""
+        pairs = (("labelSelector", selector), ("fieldSelector", fields))
+        query = [(key, value) for key, value in pairs if value]
         found = self._request("get", object_path(api_version, kind, namespace), query=query, missing_ok=True)
         return list(found["items"]) if found else []
 

@@ -119,7 +119,7 @@ def _run(argv: Sequence[str], stdin: str | None, seconds: float) -> Answer:
             errors="replace",
             timeout=seconds,
             check=False,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
         )
     except subprocess.TimeoutExpired as late:
         stdout = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the rollout's modules document is what they take."""
+"""What the modules for rollouts and troubles of nodes document is what they take."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ CONNECTIONS = {
     "talos_image_pull": TALOS_SPEC,
     "talos_node_health": KUBERNETES_SPEC | TALOS_SPEC,
     "talos_node_reboot": TALOS_SPEC,
+    "talos_registry_doctor": KUBERNETES_SPEC | TALOS_SPEC,
 }
 TOLD = ("type", "elements", "default", "required", "choices")
 
