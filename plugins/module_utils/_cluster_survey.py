@@ -16,7 +16,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
 from ansible_collections.splithorizon.registry.plugins.module_utils._probe import probe
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import dns_name, plan_rewrite
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
     TalosMirror,
     check_mirrors,

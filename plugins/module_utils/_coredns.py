@@ -21,17 +21,15 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
     NotReady,
     RegistryError,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import (
-    DEFAULT_DOMAIN,
-    DNS_PORT,
-    RewritePlan,
-    expanded_name,
-)
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import DEFAULT_DOMAIN, expanded_name
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
+    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
+    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_draft import Planned
 
 __all__ = [
     "CoreDns",
@@ -41,6 +39,7 @@ __all__ = [
     "Replica",
     "compare",
     "domain_of",
+    "image_version",
     "managed_by",
     "metric_values",
     "ready_pods",
@@ -50,6 +49,8 @@ __all__ = [
 WRITE_ATTEMPTS = 5
 METRICS_PORT = 9153
 POLL_SECONDS = 2.0
+# The label of the add-on's manifest, and kubespray's.
+NODE_LOCAL = "k8s-app in (node-local-dns, nodelocaldns)"
 
 
 class Refused(NotReady):
@@ -126,6 +127,7 @@ class Replica:
 
     pod: str
     node: str
+    name: str = ""
     bare: tuple[str, ...] = ()
     expanded: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
@@ -134,7 +136,13 @@ class Replica:
     @property
     def shown(self) -> dict[str, t.Any]:
         """As modules return it."""
-        return {"pod": self.pod, "node": self.node, "bare": list(self.bare), "expanded": list(self.expanded)}
+        return {
+            "pod": self.pod,
+            "node": self.node,
+            "name": self.name,
+            "bare": list(self.bare),
+            "expanded": list(self.expanded),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,12 +188,21 @@ class CoreDns:
                 states[name] = Reload(failed=sum(failed.values()), version=frozenset(version))
         return states
 
+    def version(self) -> tuple[int, ...] | None:
+        """The oldest version that runs, by the tags of the images; None where they do not tell."""
+        pods = self._cluster.list("v1", "Pod", self._namespace, selector=self._selector)
+        images = [str(each.get("image", "")) for pod in pods for each in pod.get("spec", {}).get("containers", [])]
+        versions = [version for image in images if "coredns" in image and (version := image_version(image))]
+        return min(versions, default=None)
+
+    def node_local(self) -> bool:
+        """Whether NodeLocal DNSCache runs: pods ask it, and it sends on to CoreDNS only the cluster's own names."""
+        return bool(self._cluster.list("v1", "Pod", self._namespace, selector=NODE_LOCAL))
+
     def settle(
         self,
         plan: RewritePlan,
         *,
-        name: str,
-        target: str | None,
         before: Mapping[str, Reload],
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
@@ -198,34 +215,41 @@ class CoreDns:
         end = clock() + seconds
         if not plan.reloads:
             self._restart(seconds)
-        asked = target or next(iter(plan.removed), None)
         while True:
-            replicas, problem = self._look(plan, name=name, target=asked, before=before)
+            replicas, problem = self._look(plan, before=before)
             if not problem:
                 return replicas
             if clock() >= end:
                 raise NotReady(
-                    f"after {seconds:g} s not every CoreDNS pod answers {name} by the new Corefile: {problem}",
+                    f"after {seconds:g} s not every CoreDNS pod answers by the new Corefile: {problem}",
                     cure="See the logs of those pods, then run again",
                 )
             sleep(POLL_SECONDS)
 
-    def _look(
-        self, plan: RewritePlan, *, name: str, target: str | None, before: Mapping[str, Reload]
-    ) -> tuple[list[Replica], str]:
+    def _look(self, plan: RewritePlan, *, before: Mapping[str, Reload]) -> tuple[list[Replica], str]:
         """What every pod answers now, and what is still missing."""
+        replicas: list[Replica] = []
+        late: list[Replica] = []
         try:
             now = self.reloads() if plan.reloads else {}
-            replicas = self.ask(name=name, target=target, domain=plan.cluster_domain)
+            for each in plan.each:
+                if each.question is None:
+                    continue
+                name, target = each.question
+                found = self.ask(name=name, target=target or None, domain=each.cluster_domain)
+                late += [replica for replica in found if not _is_settled(replica, each, before, now)]
+                replicas += found
         except NotReady as error:
             return [], str(error)
         _raise_if_refused(before, now)
-        settled = all(_is_settled(each, plan, before, now) for each in replicas)
-        return replicas, "" if settled else summary(replicas)
+        unproven = plan.removed and not any(each.question and each.removed for each in plan.each)
+        if not late and unproven and _run_the_old(before, now):
+            return replicas, "its metrics speak of the old one"
+        return replicas, summary(replicas) if late else ""
 
     def _ask(self, pod: Json, name: str, target: str | None, domain: str) -> Replica:
         metadata = pod["metadata"]
-        who = {"pod": metadata["name"], "node": pod["spec"].get("nodeName", "")}
+        who = {"pod": metadata["name"], "node": pod["spec"].get("nodeName", ""), "name": name}
         try:
             with self._cluster.forward(self._namespace, metadata["name"], dns_port(pod)) as connection:
                 return Replica(
@@ -272,15 +296,20 @@ def _raise_if_refused(before: Mapping[str, Reload], now: Mapping[str, Reload]) -
             )
 
 
-def _is_settled(replica: Replica, plan: RewritePlan, before: Mapping[str, Reload], now: Mapping[str, Reload]) -> bool:
+def _run_the_old(before: Mapping[str, Reload], now: Mapping[str, Reload]) -> bool:
+    return any(state.version and now.get(pod, Reload()).version == state.version for pod, state in before.items())
+
+
+def _is_settled(replica: Replica, plan: Planned, before: Mapping[str, Reload], now: Mapping[str, Reload]) -> bool:
     if replica.problem:
         return False
     if plan.rules:
         expanded = replica.expanded == replica.target or not plan.autopath
         return bool(replica.target) and replica.bare == replica.target and expanded
-    # Another resolver may know the name by the same address: then only the version tells.
+    # Another resolver may know the name by the same address, or the target is not known: then only the version tells.
     version = now.get(replica.pod, Reload()).version
-    return replica.bare != replica.target or version != before.get(replica.pod, Reload()).version
+    known = plan.question is not None and plan.question[1]
+    return bool(known and replica.bare != replica.target) or version != before.get(replica.pod, Reload()).version
 
 
 def compare(replicas: Iterable[Replica], *, with_target: bool) -> tuple[list[str], list[str]]:
@@ -334,6 +363,12 @@ def dns_port(pod: Json) -> int:
     """The port a CoreDNS pod takes DNS over TCP on: the one named dns-tcp, else 53."""
     ports = [port for container in pod["spec"]["containers"] for port in container.get("ports", [])]
     return next((int(port["containerPort"]) for port in ports if port.get("name") == "dns-tcp"), DNS_PORT)
+
+
+def image_version(image: str) -> tuple[int, ...] | None:
+    """The version in an image's tag: ``registry.k8s.io/coredns/coredns:v1.14.7`` → ``(1, 14, 7)``."""
+    found = re.search(r":v?(\d+)\.(\d+)\.(\d+)[^/:]*$", image.partition("@")[0])
+    return tuple(map(int, found.groups())) if found else None
 
 
 def metric_values(metrics: str, name: str) -> dict[str, float]:

@@ -1,122 +1,32 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Plan: a lossless Corefile. Every character belongs to a token, so what is not edited is printed back as it was.
+"""Plan: a lossless Corefile. What is not edited is printed back as it was, to the byte.
 
-Tokens and blocks follow the lexer and parser that CoreDNS uses (coredns/caddy, ``caddyfile/lexer.go`` and
-``parse.go``, which are Caddy v1's), their oddities included:
+Blocks follow the parser that CoreDNS uses (coredns/caddy, ``caddyfile/parse.go``, which is Caddy v1's), its oddities
+included:
 
-- ``#`` after the first letter of a word hides the rest of that word only, not the rest of the line;
-- a carriage return never ends a word; ``{`` and ``}`` count only when they stand alone;
-- ``"`` opens a quotation only at the start of a word, and only ``\\"`` is an escape inside;
 - a file of one server block may leave the braces out; an outer ``}`` may be missing behind an inner one;
 - ``import`` of a snippet is replaced by the snippet's tokens. Imported files are not looked at.
+
+Nothing here or in what it imports needs Ansible.
 """
 
 from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import dataclass
 
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_tokens import Token, lex, words
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Corefile", "Directive", "Edit", "Kind", "ServerBlock", "Token", "apply_edits", "lex", "parse", "uses_env"]
-
-# Go's unicode.IsSpace without the carriage return; Python's str.isspace knows more characters.
-_SPACE = "\t\n\v\f \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_TOKENS = re.compile(
-    rf"(?P<space>\A\ufeff|[{_SPACE}\r]+)"
-    r"|(?P<comment>#(?:[^\r\n]|\r(?!\r*(?:\n|\Z)))*)"
-    r'|(?P<quoted>"(?:[^"\\]|\\.)*(?:"|\\?\Z))'
-    rf"|(?P<word>[^{_SPACE}\r]+(?:\r+[^{_SPACE}\r]+)*)",
-    re.DOTALL,
-)
-_ENV = re.compile(r"\{\$[^}]+\}|\{%.+?%\}", re.DOTALL)
+__all__ = ["Corefile", "Directive", "Edit", "ServerBlock", "apply_edits", "parse"]
 
 # As many as CoreDNS itself allows before it calls the imports a cycle.
 MAX_IMPORTS = 10_000
-
-
-class Kind(Enum):
-    """What a token is. Only words and quotations mean anything to CoreDNS."""
-
-    SPACE = "space"
-    COMMENT = "comment"
-    WORD = "word"
-    QUOTED = "quoted"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Token:
-    """A piece of the file: ``raw`` as it is written, ``text`` as CoreDNS reads it. Lines count from 1.
-
-    ``imported_at`` is the place of the import statement that brought it here out of a snippet.
-    """
-
-    kind: Kind
-    raw: str
-    text: str
-    start: int
-    line: int
-    imported_at: tuple[int, int] | None = None
-
-    @property
-    def end(self) -> int:
-        return self.start + len(self.raw)
-
-    @property
-    def last_line(self) -> int:
-        return self.line + self.text.count("\n")
-
-
-def lex(text: str) -> tuple[Token, ...]:
-    """The tokens of ``text``; their ``raw`` joined is ``text`` again."""
-    tokens = []
-    line = 1
-    for match in _TOKENS.finditer(text):
-        start = match.start()
-        for kind, raw, meaning in _pieces(t.cast("str", match.lastgroup), match.group()):
-            tokens.append(Token(kind=kind, raw=raw, text=meaning, start=start, line=line))
-            start += len(raw)
-            line += raw.count("\n")
-    return tuple(tokens)
-
-
-def _pieces(group: str, raw: str) -> list[tuple[Kind, str, str]]:
-    if group == "word":
-        word, hash_mark, hidden = raw.partition("#")
-        pieces = [(Kind.WORD, word, word.replace("\r", ""))]
-        return [*pieces, (Kind.COMMENT, hash_mark + hidden, "")] if hash_mark else pieces
-    if group == "quoted":
-        meaning, closed = _unquote(raw)
-        # A quotation that the end of the file cuts off is a token only if there is something in it.
-        return [(Kind.QUOTED if closed or meaning else Kind.SPACE, raw, meaning)]
-    return [(Kind(group), raw, "")]
-
-
-def _unquote(raw: str) -> tuple[str, bool]:
-    meaning: list[str] = []
-    escaped = False
-    for char in raw[1:]:
-        if escaped:
-            meaning.append(char if char == '"' else "\\" + char)
-            escaped = False
-        elif char == "\\":
-            escaped = True
-        elif char == '"':
-            return "".join(meaning), True
-        else:
-            meaning.append(char)
-    return "".join(meaning), False
-
-
-def uses_env(text: str) -> bool:
-    """Whether CoreDNS would put an environment variable into this word: ``{$NAME}`` or ``{%NAME%}``."""
-    return _ENV.search(text) is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,9 +84,11 @@ class Directive:
         return " ".join(word.raw for word in self.words)
 
     def _head(self) -> tuple[Token, ...]:
-        for index, word in enumerate(self.words[1:], start=1):
-            if word.text == "{" or word.line != self.words[index - 1].last_line:
+        last_line = self.words[0].last_line
+        for index, word in enumerate(self.words):
+            if index and (word.line != last_line or word.text == "{"):
                 return self.words[:index]
+            last_line = word.last_line
         return self.words
 
 
@@ -205,9 +117,13 @@ class Corefile:
     """A parsed Corefile. ``imports`` are the lines outside of server blocks that import files."""
 
     text: str
-    tokens: tuple[Token, ...]
     blocks: tuple[ServerBlock, ...]
     imports: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """Every character of the text, in tokens."""
+        return lex(self.text)
 
     def insert(self, lines: Sequence[str], *, beside: Directive, before: bool, block: ServerBlock) -> Edit | None:
         """New lines before or after a statement of ``block``, indented and ended as that statement is.
@@ -260,11 +176,9 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 def parse(text: str, *, where: str = "Corefile") -> Corefile:
     """The Corefile in ``text``; BadInput with the line where CoreDNS would refuse it too."""
-    tokens = lex(text)
-    words = [token for token in tokens if token.kind in (Kind.WORD, Kind.QUOTED)]
-    parser = _Parser(words, where)
+    parser = _Parser(words(text), where)
     blocks = tuple(parser.blocks())
-    return Corefile(text=text, tokens=tokens, blocks=blocks, imports=tuple(parser.file_imports))
+    return Corefile(text=text, blocks=blocks, imports=tuple(parser.file_imports))
 
 
 class _Parser:
@@ -379,28 +293,28 @@ class _Parser:
         return directives
 
     def _directive(self) -> Directive:
-        words = [self._words[self._at]]
+        found = [self._words[self._at]]
         depth = 0
         while self._next():
-            word = self._text()
-            if word == "{":
+            word, before = self._words[self._at], self._words[self._at - 1]
+            if word.text == "{":
                 depth += 1
-            elif self._on_new_line() and depth == 0:
+            elif before.last_line < word.line and depth == 0:
                 self._at -= 1
                 break
-            elif word == "}":
+            elif word.text == "}":
                 if depth == 0:
                     raise self._refusal("'}' closes nothing here: it has to stand on a line of its own")
                 depth -= 1
-            elif word == "import" and self._on_new_line():
+            elif word.text == "import" and before.last_line < word.line:
                 opaque = self._import()
-                words += opaque.words if opaque else ()
+                found += opaque.words if opaque else ()
                 self._at -= 1
                 continue
-            words.append(self._words[self._at])
+            found.append(word)
         if depth:
-            raise self._refusal(f"the file ends before the '{{' of '{words[0].text}' is closed")
-        return Directive(words=tuple(words))
+            raise self._refusal(f"the file ends before the '{{' of '{found[0].text}' is closed")
+        return Directive(words=tuple(found))
 
     def _import(self) -> Directive | None:
         """Put a snippet in the place of its import; the import of files is taken out and handed back.
@@ -437,4 +351,4 @@ class _Parser:
 def _brought_by(statement: Sequence[Token], snippet: Iterable[Token]) -> list[Token]:
     first, last = statement[0], statement[-1]
     place = first.imported_at or (first.start, last.end)
-    return [replace(token, imported_at=place) for token in snippet]
+    return [token._replace(imported_at=place) for token in snippet]

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile import Directive, uses_env
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_tokens import uses_env
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Outcome", "Rule", "fqdn", "go_pattern", "read_rule", "walk"]
+    from ansible_collections.splithorizon.registry.plugins.module_utils._corefile import Directive
 
-_MATCHES = ("exact", "prefix", "suffix", "substring", "regex")
+__all__ = ["MATCHES", "Outcome", "Rule", "fqdn", "go_pattern", "read_rule", "walk"]
+
+MATCHES = ("exact", "prefix", "suffix", "substring", "regex")
 _CATCHES: dict[str, Callable[[str, str], bool]] = {
     "exact": lambda name, source: name == source,
     "prefix": lambda name, source: name.startswith(source),
@@ -40,11 +42,11 @@ def fqdn(name: str) -> str:
     return name.lower() if name.endswith(".") else name.lower() + "."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
+class Rule(t.NamedTuple):
     """One rule. ``known`` is False where only CoreDNS itself could say what it does.
 
-    ``answers`` says whether the answer gets the asked name back, without which clients throw it away.
+    ``answers`` says whether the answer gets the asked name back, without which clients throw it away. A tuple, because
+    a Corefile may hold thousands.
     """
 
     directive: Directive
@@ -64,6 +66,11 @@ class Rule:
         if self.pattern is not None:
             return self.pattern.search(name) is not None
         return _CATCHES[self.match](name, self.source)
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What it is about: two rules with one key do the same."""
+        return self.kind, self.match, self.source, self.target
 
     def renamed(self, name: str) -> str:
         """The name it makes of a ``name`` it catches."""
@@ -123,9 +130,8 @@ def read_rule(directive: Directive) -> Rule | str:
 
     An ``import`` of files comes out as a rule of which nothing is known.
     """
-    unknown = Rule(directive=directive, known=False)
     if directive.name != "rewrite":
-        return unknown
+        return Rule(directive, known=False)
     args = _arguments(directive)
     stop = True
     if args and args[0].lower() in ("stop", "continue"):
@@ -133,9 +139,9 @@ def read_rule(directive: Directive) -> Rule | str:
     if not args:
         return "it has no rule"
     if any(uses_env(arg) for arg in args):
-        return unknown
+        return Rule(directive, known=False)
     kind, rest = args[0].lower(), args[1:]
-    rule = Rule(directive=directive, stop=stop, kind=kind)
+    rule = Rule(directive, stop=stop, kind=kind)
     if kind == "name":
         return _read_name(rule, rest)
     if kind in ("ttl", "rcode"):
@@ -154,15 +160,14 @@ def _read_name(rule: Rule, args: Sequence[str]) -> Rule | str:
         return "a name rule needs a name and a target"
     match, source, target, *answer = ("exact", *args) if len(args) == 2 else args  # noqa: PLR2004
     match = match.lower()
-    if match not in _MATCHES:
+    if match not in MATCHES:
         return f"'{match}' is no way to match a name"
     answers = _read_answer(answer)
     if isinstance(answers, str):
         return answers
     if match == "regex":
         pattern = go_pattern(source)
-        return replace(
-            rule,
+        return rule._replace(
             known=pattern is not None,
             match=match,
             source=source,
@@ -171,7 +176,7 @@ def _read_name(rule: Rule, args: Sequence[str]) -> Rule | str:
             answers=answers,
         )
     # CoreDNS closes the names of every kind with a dot, which makes a prefix match whole names only.
-    return replace(rule, match=match, source=fqdn(source), target=fqdn(target), answers=answers or match == "exact")
+    return rule._replace(match=match, source=fqdn(source), target=fqdn(target), answers=answers or match == "exact")
 
 
 def _read_answer(args: Sequence[str]) -> bool | str:
@@ -200,24 +205,24 @@ def _read_matching(rule: Rule, args: Sequence[str], *, values: int) -> Rule | st
     if len(args) not in (values + 1, values + 2):
         return f"a {rule.kind} rule has too few or too many arguments"
     match, source = ("exact", args[0]) if len(args) == values + 1 else (args[0].lower(), args[1])
-    if match not in _MATCHES:
+    if match not in MATCHES:
         return f"'{match}' is no way to match a name"
     if match == "regex":
         pattern = go_pattern(source)
-        return replace(rule, known=pattern is not None, match=match, source=source, pattern=pattern)
-    return replace(rule, match=match, source=fqdn(source))
+        return rule._replace(known=pattern is not None, match=match, source=source, pattern=pattern)
+    return rule._replace(match=match, source=fqdn(source))
 
 
 def _read_other(rule: Rule, args: Sequence[str]) -> Rule:
     """Rules that look at something else than the name."""
     first = args[0].upper() if args else ""
     if rule.kind == "cname" or (rule.kind, first) in (("type", "A"), ("class", "IN")):
-        return replace(rule, match="any")
+        return rule._replace(match="any")
     if rule.kind in ("type", "class"):
-        return replace(rule, match="none")
+        return rule._replace(match="none")
     if rule.kind == "edns0" and {"set", "append"} & set(args):
-        return replace(rule, match="any")
-    return replace(rule, known=False)
+        return rule._replace(match="any")
+    return rule._replace(known=False)
 
 
 def go_pattern(pattern: str) -> re.Pattern[str] | None:

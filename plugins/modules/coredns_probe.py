@@ -82,6 +82,11 @@ replicas:
       returned: always
       type: str
       sample: alpha-worker-1
+    name:
+      description: The name it was asked for.
+      returned: always
+      type: str
+      sample: harbor.example.com
     bare:
       description: Addresses of the name.
       returned: always
@@ -120,7 +125,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._change impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, compare, domain_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import NotReady
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import dns_name
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
 
 SPEC: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},

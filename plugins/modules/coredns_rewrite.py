@@ -6,23 +6,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: coredns_rewrite
-short_description: Let CoreDNS answer one name with the address of another
+short_description: Let CoreDNS answer names with the address of others
 version_added: 1.0.0
 description:
-  - Adds C(rewrite stop name exact NAME TARGET) to the Corefile of CoreDNS, or takes it out. The Corefile is read by the
-    rules of CoreDNS's own parser, and nothing else in it changes by a byte.
+  - Adds C(rewrite stop name exact NAME TARGET), or a rule of another O(match), to the Corefile of CoreDNS, or takes it
+    out. The Corefile is read by the rules of CoreDNS's own parser, and nothing else in it changes by a byte.
   - The rule goes into the server block with the longest zone of the name on port 53, since only that block sees the
     question. The block must have the C(kubernetes) plugin for the domain of O(target).
   - An equivalent rule in any spelling is left as it is. A rule, C(hosts) entry or C(template) that answers the name
-    otherwise is an error that names its line.
+    otherwise, a target that is rewritten itself, or a server block of a longer zone is an error that names its line.
   - Where C(autopath) is on, the name is looked up behind the rewrite plugin, and the rule alone would be bypassed
     without a word. Then a second rule is added for the name as pods expand it
     (C(NAME.<namespace>.svc.<cluster domain>)).
+  - All rules but exact ones get C(answer auto), since clients throw answers for another name away. CoreDNS knows it
+    from 1.8.4 on; where an older one runs, that is an error before anything is changed.
   - After a change, waits until every ready CoreDNS pod answers by it. The pods are asked one by one, with DNS over TCP,
     through the API server's port-forward. If CoreDNS does not take the Corefile, the old one is put back.
   - Where the Corefile has no C(reload) plugin, the Deployment of the pods is restarted.
-  - With O(state=absent) exactly the rules for the name (and the expanded one) are taken out.
-  - Nodes, pods with C(dnsPolicy=Default) and NodeLocal DNSCache do not ask CoreDNS, and are not covered.
+  - Nodes and pods with C(dnsPolicy=Default) do not ask CoreDNS, and are not covered; nor are pods that ask NodeLocal
+    DNSCache, of which the module warns.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - splithorizon.registry._attributes
@@ -32,19 +34,69 @@ requirements:
   - kubernetes >= 24.2.0
 options:
   name:
-    description: The name that clients ask for.
+    description:
+      - What clients ask for, by O(match) a whole name, a part of it, or a pattern.
+      - In lower case ASCII, without wildcard and closing dot. Several names go into O(rewrites).
     type: str
-    required: true
   target:
     description:
       - The name whose address they get, the full name of a Service.
-      - Required with O(state=present). With O(state=absent), only rules to this target are taken out.
+      - With O(match=prefix), O(match=suffix) and O(match=substring), what O(name) is replaced by. With O(match=regex),
+        C({1}) stands for the first group of the pattern.
+      - Required to add a rewrite. With O(state=absent), only rules to this target are taken out.
     type: str
+  match:
+    description:
+      - How names are compared with O(name).
+      - CoreDNS closes O(name) with a dot, except a pattern. So V(prefix) matches whole labels, and V(substring) ends
+        with a label. For V(suffix) start O(name) and O(target) with a dot, or it matches inside a label as well.
+      - For all names of a domain with one target, take V(regex), such as C(^(.*)\.apps\.example\.com\.$). A pattern
+        that ends with C(\.$) is extended for C(autopath).
+    type: str
+    choices: [exact, prefix, suffix, substring, regex]
+    default: exact
+  example:
+    description:
+      - One of the names that the rule is for. By it the server block is chosen and the plan proved, and CoreDNS is
+        asked for it after the change.
+      - Required to add a rewrite of another O(match) than V(exact).
+    type: str
+  rewrites:
+    description: Several rewrites, in place of O(name), O(target), O(match) and O(example).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: As O(name).
+        type: str
+        required: true
+      target:
+        description: As O(target).
+        type: str
+      match:
+        description: As O(match).
+        type: str
+        choices: [exact, prefix, suffix, substring, regex]
+        default: exact
+      example:
+        description: As O(example).
+        type: str
+      state:
+        description: Whether this rewrite is there. By default as O(state) says for all.
+        type: str
+        choices: [present, absent]
   state:
-    description: Whether the rewrite is there.
+    description:
+      - Whether the rewrites are there.
+      - With V(absent), exactly the rules for these names (and the expanded ones) are taken out.
+      - With V(exact), they are there, and all other rewrites of names are taken out of the server blocks that pods ask.
+        Rewrites of something else, such as a type or TTL, stay.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, exact]
     default: present
+  coredns_version:
+    description: Version of CoreDNS, where the tags of its images do not tell it.
+    type: str
   namespace:
     description: Namespace of CoreDNS.
     type: str
@@ -82,6 +134,17 @@ EXAMPLES = r"""
     name: harbor.example.com
     target: envoy-proxy.envoy-gateway-system.svc.cluster.local
 
+- name: Lead every name of a domain to the gateway, but one
+  splithorizon.registry.coredns_rewrite:
+    context: alpha
+    rewrites:
+      - name: ^(.*)\.apps\.example\.com\.$
+        match: regex
+        target: envoy-proxy.envoy-gateway-system.svc.cluster.local
+        example: www.apps.example.com
+      - name: git.apps.example.com
+        target: gitea-http.gitea.svc.cluster.local
+
 - name: Let pods resolve the name as everybody else does
   splithorizon.registry.coredns_rewrite:
     context: alpha
@@ -91,16 +154,54 @@ EXAMPLES = r"""
 
 RETURN = r"""
 zone:
-  description: Zone of the server block that answers the name. With O(state=absent) empty where none does.
+  description: Zone of the server block that answers the (first) name. With O(state=absent) empty where none does.
   returned: success
   type: str
   sample: .
 rules:
-  description: The lines that lead the name to its target, as they stand there or will.
+  description: The lines that lead the names to their targets, as they stand there or will.
   returned: success
   type: list
   elements: str
   sample: [rewrite stop name exact harbor.example.com envoy-proxy.envoy-gateway-system.svc.cluster.local]
+removed:
+  description: The statements that are taken out.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+rewrites:
+  description: The same for each rewrite.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: As asked for.
+      returned: always
+      type: str
+      sample: harbor.example.com
+    match:
+      description: How it is matched.
+      returned: always
+      type: str
+      sample: exact
+    state:
+      description: V(present) or V(absent).
+      returned: always
+      type: str
+      sample: present
+    zone:
+      description: Zone of the server block that answers it.
+      returned: always
+      type: str
+      sample: .
+    rules:
+      description: Its lines.
+      returned: always
+      type: list
+      elements: str
+      sample: [rewrite stop name exact harbor.example.com envoy-proxy.envoy-gateway-system.svc.cluster.local]
 autopath:
   description: Whether CoreDNS walks the search path for its clients, so that the second rule is needed.
   returned: success
@@ -121,8 +222,13 @@ managed_by:
   returned: success
   type: str
   sample: ''
+node_local_dns:
+  description: Whether NodeLocal DNSCache runs, which does not send names outside the cluster's domain to CoreDNS.
+  returned: when something changes
+  type: bool
+  sample: false
 replicas:
-  description: What each CoreDNS pod answers.
+  description: What each CoreDNS pod answers, for each name.
   returned: when something changed and was waited for
   type: list
   elements: dict
@@ -137,6 +243,11 @@ replicas:
       returned: always
       type: str
       sample: alpha-worker-1
+    name:
+      description: The name it was asked for.
+      returned: always
+      type: str
+      sample: harbor.example.com
     bare:
       description: Addresses of the name.
       returned: always
@@ -163,12 +274,24 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
     managed_by,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, dns_name, plan_rewrite
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, plan_rewrites
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    coredns_version,
+    read_rewrites,
+)
 
-SPEC: dict[str, t.Any] = {
-    "name": {"type": "str", "required": True},
+REWRITE: dict[str, t.Any] = {
     "target": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "match": {"type": "str", "choices": list(MATCHES), "default": "exact"},
+    "example": {"type": "str"},
+}
+ITEM = {"name": {"type": "str", "required": True}, "state": {"type": "str", "choices": ["present", "absent"]}} | REWRITE
+SPEC: dict[str, t.Any] = REWRITE | {
+    "name": {"type": "str"},
+    "rewrites": {"type": "list", "elements": "dict", "options": ITEM},
+    "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
+    "coredns_version": {"type": "str"},
     "namespace": {"type": "str", "default": "kube-system"},
     "config_map": {"type": "str", "default": "coredns"},
     "key": {"type": "str", "default": "Corefile", "no_log": False},
@@ -180,35 +303,30 @@ SPEC: dict[str, t.Any] = {
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     params = module.params
-    name = dns_name(params["name"], option="name")
-    target = dns_name(params["target"], option="target") if params["target"] else None
-    present = params["state"] == "present"
+    wanted = read_rewrites(params)
+    version = coredns_version(params["coredns_version"])
     cluster = Cluster(params, dry_run=module.check_mode)
     corefile = CorefileMap(cluster, namespace=params["namespace"], name=params["config_map"], key=params["key"])
     coredns = CoreDns(cluster, namespace=params["namespace"], selector=params["selector"])
 
     def plan(text: str) -> RewritePlan:
-        return plan_rewrite(text=text, name=name, target=target, present=present, where=corefile.where)
+        exact = params["state"] == "exact"
+        return plan_rewrites(text=text, wanted=wanted, exact=exact, version=version, where=corefile.where)
 
     text, metadata = corefile.read()
     planned = plan(text)
     before: dict[str, Reload] = {}
     if planned.changes:
+        version = version or coredns.version()
         before = coredns.reloads() if params["wait"] else {}
         planned, metadata = corefile.edit(plan)
-    owner = managed_by(metadata)
-    _warn(module, planned, owner, corefile.where)
-    results: dict[str, t.Any] = {
-        "zone": planned.zone,
-        "rules": list(planned.rules),
-        "autopath": planned.autopath,
-        "cluster_domain": planned.cluster_domain,
-        "corefile_key": params["key"],
-        "managed_by": owner,
-    }
+    results = planned.results | {"corefile_key": params["key"], "managed_by": managed_by(metadata)}
+    if planned.changes:
+        results["node_local_dns"] = coredns.node_local()
+    _warn(module, planned, results, corefile.where)
     if planned.changes and params["wait"] and not module.check_mode:
         try:
-            replicas = coredns.settle(planned, name=name, target=target, before=before, seconds=params["wait_timeout"])
+            replicas = coredns.settle(planned, before=before, seconds=params["wait_timeout"])
         except Refused as error:
             back = corefile.put_back(planned, metadata)
             raise Refused(f"{error.problem}. {back}", where=error.where, cure=error.cure) from error
@@ -216,17 +334,21 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     return [Change(what=corefile.where, before=planned.before, after=planned.after)], results
 
 
-def _warn(module: AnsibleModule, planned: RewritePlan, owner: str, where: str) -> None:
+def _warn(module: AnsibleModule, planned: RewritePlan, results: dict[str, t.Any], where: str) -> None:
+    owner = results["managed_by"]
     for note in planned.notes:
         module.warn(note)
     if owner and planned.changes:
         module.warn(f"{where} is managed by {owner}, which may take the change back: make it there too")
+    if results.get("node_local_dns") and planned.rules:
+        module.warn("NodeLocal DNSCache runs: pods that ask it do not see the rewrite, unless it sends the name on")
 
 
 def main() -> t.NoReturn:
     module = AnsibleModule(
         argument_spec=KUBERNETES_SPEC | SPEC,
-        required_if=[("state", "present", ["target"])],
+        required_one_of=[("name", "rewrites")],
+        mutually_exclusive=[("name", "rewrites"), ("target", "rewrites"), ("example", "rewrites")],
         supports_check_mode=True,
     )
     report(module, step)

@@ -20,6 +20,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
     compare,
     dns_port,
     domain_of,
+    image_version,
     managed_by,
     metric_values,
     ready_pods,
@@ -32,7 +33,12 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
     RegistryError,
     Unreachable,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, plan_rewrite
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import (
+    RewritePlan,
+    plan_rewrite,
+    plan_rewrites,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import rewrite
 from dns import message, rrset
 
 if t.TYPE_CHECKING:
@@ -144,15 +150,11 @@ def plan(text: str, *, present: bool = True) -> RewritePlan:
     return plan_rewrite(text=text, name=NAME, target=TARGET if present else None, present=present)
 
 
-def settle(
-    cluster: FakeCluster, planned: RewritePlan, *, target: str | None = TARGET, **before: Reload
-) -> list[Replica]:
+def settle(cluster: FakeCluster, planned: RewritePlan, **before: Reload) -> list[Replica]:
     """Settle with a clock of its own: after three looks the time is over."""
     now = iter(range(100))
     return coredns(cluster).settle(
         planned,
-        name=NAME,
-        target=target,
         before=before,
         seconds=3,
         clock=lambda: next(now),
@@ -250,9 +252,15 @@ def test_every_pod_is_asked_and_one_that_does_not_answer_is_no_end() -> None:
     cluster = FakeCluster(pods=[pod("a"), pod("b")])
     cluster.answers = {"a": answers(IP, IP)}
     first, second = coredns(cluster).ask(name=NAME, target=TARGET, domain="cluster.local")
-    assert first == Replica(pod="a", node="node-of-a", bare=(IP,), expanded=(IP,), target=(IP,))
-    assert first.shown == {"pod": "a", "node": "node-of-a", "bare": [IP], "expanded": [IP]}
-    assert second == Replica(pod="b", node="node-of-b", problem="b: refused")
+    assert first == Replica(pod="a", node="node-of-a", name=NAME, bare=(IP,), expanded=(IP,), target=(IP,))
+    assert first.shown == {
+        "pod": "a",
+        "node": "node-of-a",
+        "name": NAME,
+        "bare": [IP],
+        "expanded": [IP],
+    }
+    assert second == Replica(pod="b", node="node-of-b", name=NAME, problem="b: refused")
 
 
 def test_port_of_a_pod() -> None:
@@ -304,14 +312,70 @@ def test_taken_out_is_settled_by_another_answer_or_another_version() -> None:
     cluster = FakeCluster(pods=[pod("a"), pod("b")])
     cluster.answers = {"a": answers(OUTSIDE), "b": answers(IP)}
     planned = plan(plan(COREFILE).after, present=False)
-    assert planned.removed == (TARGET,)
+    assert planned.each[0].removed == (TARGET,)
     old, new = (f'coredns_reload_version_info{{hash="sha512",value="{value}"}} 1\n' for value in ("1", "2"))
     cluster.metrics = {"a": old, "b": old}
     before = coredns(cluster).reloads()
     with pytest.raises(NotReady):
-        settle(cluster, planned, target=None, **before)
+        settle(cluster, planned, **before)
     cluster.metrics["b"] = new
-    assert len(settle(cluster, planned, target=None, **before)) == 2
+    assert len(settle(cluster, planned, **before)) == 2
+
+
+def test_each_name_is_asked_for() -> None:
+    other = "git.example.com"
+    wanted = [rewrite(name=name, target=TARGET) for name in (NAME, other)]
+    planned = plan_rewrites(text=COREFILE, wanted=wanted)
+    cluster = FakeCluster(pods=[pod("a"), pod("b")])
+    cluster.answers = {name: answers(IP) | {f"{other}.": IP} for name in "ab"}
+    assert [(each.name, each.pod) for each in settle(cluster, planned)] == [
+        (NAME, "a"),
+        (NAME, "b"),
+        (other, "a"),
+        (other, "b"),
+    ]
+    cluster.answers["b"][f"{other}."] = OUTSIDE
+    with pytest.raises(NotReady):
+        settle(cluster, planned)
+
+
+def test_rules_nobody_asks_for_are_gone_when_another_version_runs() -> None:
+    text = COREFILE.replace("reload", "rewrite name a.example.com b.c.svc.cluster.local\n    reload")
+    planned = plan_rewrites(text=text, wanted=[], exact=True)
+    cluster = FakeCluster(pods=[pod("a")])
+    old, new = (f'coredns_reload_version_info{{hash="sha512",value="{value}"}} 1\n' for value in ("1", "2"))
+    cluster.metrics = {"a": old}
+    before = coredns(cluster).reloads()
+    with pytest.raises(NotReady):
+        settle(cluster, planned, **before)
+    cluster.metrics = {"a": new}
+    assert settle(cluster, planned, **before) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("registry.k8s.io/coredns/coredns:v1.14.7", (1, 14, 7)),
+        ("rancher/mirrored-coredns-coredns:1.8.3", (1, 8, 3)),
+        ("host:5000/eks/coredns:v1.11.1-eksbuild.4", (1, 11, 1)),
+        ("coredns/coredns:1.12.0@sha256:0123", (1, 12, 0)),
+        ("coredns/coredns@sha256:0123", None),
+        ("host:5000/coredns", None),
+        ("coredns/coredns:latest", None),
+    ],
+)
+def test_version_by_the_tag(image: str, version: tuple[int, ...] | None) -> None:
+    assert image_version(image) == version
+
+
+def test_oldest_version_counts() -> None:
+    pods = [pod("a"), pod("b")]
+    assert coredns(FakeCluster(pods=pods)).version() is None
+    for each, tag in zip(pods, ("1.10.0", "1.9.4"), strict=True):
+        containers = each["spec"]["containers"]
+        containers[0]["image"] = f"coredns/coredns:{tag}"
+        containers.append({"image": "example.com/sidecar:1.0.0"})
+    assert coredns(FakeCluster(pods=pods)).version() == (1, 9, 4)
 
 
 def test_without_reload_plugin_the_owner_is_restarted() -> None:

@@ -12,10 +12,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._corefile im
     Corefile,
     Directive,
     apply_edits,
-    lex,
     parse,
-    uses_env,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_tokens import lex, uses_env
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
 from hypothesis import given
 from hypothesis import strategies as st

@@ -81,6 +81,9 @@ def test_contradiction_is_named_with_its_line(case: dict[str, t.Any]) -> None:
         ("https://harbor.example.com", TARGET, "option name"),
         ("harbor.example.com:443", TARGET, "option name"),
         ("*.example.com", TARGET, "option name"),
+        ("harbor.example.com.", TARGET, "option name"),
+        ("häfen.example.com", TARGET, "option name"),
+        (NAME, TARGET + ".", "option target"),
         ("harbor_1.example.com", TARGET, "option name"),
         ("a" * 64 + ".example.com", TARGET, "option name"),
         (".".join(["a" * 60] * 5), TARGET, "option name"),
@@ -100,7 +103,7 @@ def test_names_that_are_none(name: str, target: str | None, where: str) -> None:
 
 def test_options_are_normalised() -> None:
     text = ".:53 {\n  kubernetes cluster.local\n}\n"
-    assert RULE in add(text, name="Harbor.Example.Com.", target=TARGET.upper() + ".").after
+    assert RULE in add(text, name="Harbor.Example.Com", target=TARGET.upper()).after
 
 
 def test_another_port_can_be_asked() -> None:
@@ -129,7 +132,8 @@ def test_take_out_with_a_target_leaves_rules_to_others() -> None:
     assert not take_out(text, target=TARGET).changes
     plan = take_out(text, target="a.b.svc.cluster.local")
     assert plan.after == ".:53 {\n}\n"
-    assert plan.removed == ("a.b.svc.cluster.local",)
+    assert plan.removed == (f"rewrite name {NAME} a.b.svc.cluster.local",)
+    assert plan.each[0].removed == ("a.b.svc.cluster.local",)
 
 
 def test_take_out_needs_no_server_block_that_would_do() -> None:

@@ -28,6 +28,8 @@ class FakeCluster:
     labels: t.ClassVar[dict[str, str]] = {}
     metrics: t.ClassVar[list[str]] = []
     writes: t.ClassVar[list[tuple[str, bool]]] = []
+    node_local = False
+    version = "1.14.7"
 
     def __init__(self, auth: Json, *, dry_run: bool = False) -> None:
         self.dry_run = dry_run
@@ -44,7 +46,11 @@ class FakeCluster:
         return {"metadata": {"resourceVersion": "2", "labels": self.labels}}
 
     def list(self, api: str, kind: str, namespace: str, *, selector: str) -> t.Sequence[Json]:
-        return [{"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}]
+        if "node-local-dns" in selector:
+            return [{}] if self.node_local else []
+        spec = {"containers": [{"image": f"coredns/coredns:{self.version}"}]}
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        return [{"metadata": {"name": "a"}, "spec": spec, "status": ready}]
 
     def pod_text(self, *where: object) -> str | None:
         return self.metrics.pop(0) if self.metrics else None
@@ -53,7 +59,7 @@ class FakeCluster:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> t.Callable[..., Json]:
     """Run the module with these arguments; what it printed."""
-    answer = Replica(pod="a", node="n", bare=("10.96.0.9",), target=("10.96.0.9",))
+    answer = Replica(pod="a", node="n", name=NAME, bare=("10.96.0.9",), target=("10.96.0.9",))
     monkeypatch.setattr(coredns_rewrite, "Cluster", FakeCluster)
     monkeypatch.setattr(_coredns.CoreDns, "ask", lambda self, **question: [answer])
     monkeypatch.setattr(FakeCluster, "text", BEFORE)
@@ -81,7 +87,7 @@ def test_check_mode_says_what_the_run_does(run: t.Callable[..., Json]) -> None:
     assert predicted["diff"][0]["before"] == BEFORE
     assert predicted["diff"][0]["after"] == AFTER
     assert "replicas" not in predicted
-    assert done["replicas"] == [{"pod": "a", "node": "n", "bare": ["10.96.0.9"], "expanded": []}]
+    assert done["replicas"] == [{"pod": "a", "node": "n", "name": NAME, "bare": ["10.96.0.9"], "expanded": []}]
     shown = {key: done[key] for key in ("zone", "rules", "autopath", "cluster_domain", "corefile_key", "managed_by")}
     assert shown == {
         "zone": ".",
@@ -139,7 +145,52 @@ def test_owner_and_imports_are_warned_of(run: t.Callable[..., Json]) -> None:
     assert len(run(**ARGS, wait=False)["warned"]) == 1
 
 
-@pytest.mark.parametrize("args", [{"name": NAME}, {**ARGS, "name": "10.0.0.1"}, {**ARGS, "target": "10.0.0.1"}])
+SUFFIX = {"name": ".apps.example.com", "target": ".apps.svc.cluster.local", "match": "suffix"}
+GENERAL = {**SUFFIX, "example": "www.apps.example.com"}
+
+
+def test_several_names_in_one_call(run: t.Callable[..., Json]) -> None:
+    done = run(rewrites=[{"name": NAME, "target": TARGET}, GENERAL, {"name": "old.example.com", "state": "absent"}])
+    assert [each["state"] for each in done["rewrites"]] == ["present", "present", "absent"]
+    rules = [RULE, "rewrite stop name suffix .apps.example.com .apps.svc.cluster.local answer auto"]
+    assert done["rules"] == rules
+    assert FakeCluster.text == BEFORE.replace("    reload", "".join(f"    {rule}\n" for rule in rules) + "    reload")
+    assert run(name="old.example.com", state="exact", target=TARGET)["removed"] == rules
+
+
+@pytest.mark.parametrize("given", [{"version": "1.8.3"}, {"option": "1.8.3"}])
+def test_a_coredns_that_is_too_old_gets_no_answer_auto(
+    run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    monkeypatch.setattr(FakeCluster, "version", given.get("version", "1.14.7"))
+    failed = run(**GENERAL, **({"coredns_version": given["option"]} if "option" in given else {}))
+    assert "CoreDNS 1.8.3 does not know 'answer auto'" in failed["msg"]
+    assert FakeCluster.writes == []
+    assert run(**ARGS)["changed"] is True
+
+
+def test_node_local_cache_is_warned_of(run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCluster, "node_local", True)
+    done = run(**ARGS)
+    assert done["node_local_dns"] is True
+    assert len(done["warned"]) == 1
+    assert "NodeLocal" in done["warned"][0]
+    assert "node_local_dns" not in run(**ARGS)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"name": NAME},
+        {**ARGS, "name": "10.0.0.1"},
+        {**ARGS, "target": "10.0.0.1"},
+        {"state": "absent"},
+        {**ARGS, "rewrites": []},
+        SUFFIX,
+        {**ARGS, "coredns_version": "latest"},
+        {"rewrites": [{"name": NAME, "target": TARGET, "state": "present"}], "state": "absent"},
+    ],
+)
 def test_bad_input_is_one_error(run: t.Callable[..., Json], args: Json) -> None:
     assert run(**args)["failed"] is True
     assert FakeCluster.writes == []
