@@ -22,7 +22,13 @@ import pytest
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._dns import Answer, ask
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Unreachable
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite, plan_rewrites
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    Rewrite,
+    expanded_name,
+    rewrite,
+)
+from dns import message, query
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,6 +98,9 @@ def test_edited_file_is_taken_as_the_original_was(tmp_path: Path) -> None:
         originals[path.stem] = case["before"]
         if "after" in case:
             edited[path.stem] = case["after"]
+    for path in sorted((DATA / "rewrites" / "valid").iterdir()):
+        case = yaml.safe_load(path.read_text())
+        edited[f"rewrites_{path.stem}"] = case.get("after", case["before"])
     for name in ("before", "after"):
         (tmp_path / name).mkdir()
     before = in_parallel(lambda each: accepted(*each), originals, tmp_path / "before")
@@ -204,6 +213,11 @@ class Server(t.NamedTuple):
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             return ask(connection, name, rdtype=rdtype)
 
+    def answered_name(self, name: str) -> str:
+        """The name that the answer is for: resolvers throw one for another name than they asked for away."""
+        answer = query.tcp(message.make_query(name, "A"), "127.0.0.1", port=self.port, timeout=5)
+        return answer.answer[0].name.to_text()
+
     def until(self, name: str, addresses: tuple[str, ...]) -> None:
         """Wait for the answer that a reload brings."""
         end = time.monotonic() + 20
@@ -215,29 +229,42 @@ class Server(t.NamedTuple):
         assert self.ask(name).addresses == addresses
 
 
-@pytest.fixture
-def server(tmp_path: Path, kubernetes: int) -> Iterator[Server]:
-    port, outside = free_port(), free_port()
-    corefile = tmp_path / "Corefile"
-    corefile.write_text(f"""
-.:{port} {{
+class Ports(t.NamedTuple):
+    """Where CoreDNS listens, for pods and as its own upstream, and where its API server does."""
+
+    inside: int
+    outside: int
+    kubernetes: int
+
+    def corefile(self, *, autopath: bool = True) -> str:
+        return f"""
+.:{self.inside} {{
     bind 127.0.0.1
     errors
     reload 2s 1s
     kubernetes cluster.local in-addr.arpa {{
-        endpoint http://127.0.0.1:{kubernetes}
+        endpoint http://127.0.0.1:{self.kubernetes}
         pods verified
     }}
-    autopath @kubernetes
-    forward . 127.0.0.1:{outside}
+    {"autopath @kubernetes" if autopath else "# no autopath"}
+    forward . 127.0.0.1:{self.outside}
 }}
-.:{outside} {{
+.:{self.outside} {{
     bind 127.0.0.1
     hosts {{
         {OUTSIDE} {NAME} other.example.com
     }}
 }}
-""")
+"""
+
+
+@pytest.fixture
+def ports(kubernetes: int) -> Ports:
+    return Ports(free_port(), free_port(), kubernetes)
+
+
+@contextlib.contextmanager
+def started(corefile: Path, port: int) -> Iterator[Server]:
     process = subprocess.Popen([COREDNS, "-conf", corefile], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     running = Server(corefile, port)
     try:
@@ -246,6 +273,14 @@ def server(tmp_path: Path, kubernetes: int) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def server(tmp_path: Path, ports: Ports) -> Iterator[Server]:
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(ports.corefile())
+    with started(corefile, ports.inside) as running:
+        yield running
 
 
 def test_answers_before_and_after(server: Server) -> None:
@@ -272,3 +307,42 @@ def test_answers_before_and_after(server: Server) -> None:
     assert back.after == text
     server.corefile.write_text(back.after)
     server.until(f"{NAME}.", (OUTSIDE,))
+
+
+EXACT = rewrite(name=NAME, target=SERVICE)
+SUFFIX = rewrite(
+    name=".gw.example.com",
+    target=".envoy-gateway.svc.cluster.local",
+    match="suffix",
+    example="envoy-proxy.gw.example.com",
+)
+REGEX = rewrite(name=r"^(.*)\.apps\.example\.com\.$", target=SERVICE, match="regex", example="a.b.apps.example.com")
+PREFIX = rewrite(name="web", target="envoy-proxy", match="prefix", example="web.envoy-gateway.svc.cluster.local")
+SUBSTRING = rewrite(
+    name="inner.example.com",
+    target="svc.cluster.local",
+    match="substring",
+    example="envoy-proxy.envoy-gateway.inner.example.com",
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "autopath"),
+    [([EXACT, SUFFIX, REGEX, PREFIX, SUBSTRING], False), ([EXACT, SUFFIX, REGEX], True)],
+    ids=["every way to match", "with autopath"],
+)
+def test_each_way_to_match(tmp_path: Path, ports: Ports, wanted: list[Rewrite], autopath: bool) -> None:
+    text = ports.corefile(autopath=autopath)
+    planned = plan_rewrites(text=text, wanted=wanted, port=ports.inside)
+    names = [each.asked for each in wanted]
+    if autopath:
+        names += [expanded_name(each.example, "cluster.local", namespace="app") for each in wanted]
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(text)
+    with started(corefile, ports.inside) as before:
+        assert CLUSTER_IP not in {address for name in names for address in before.ask(name).addresses}
+    corefile.write_text(planned.after)
+    with started(corefile, ports.inside) as after:
+        assert {name: after.ask(name).addresses for name in names} == dict.fromkeys(names, (CLUSTER_IP,))
+        assert {name: after.answered_name(name) for name in names} == {name: name for name in names}
+        assert after.ask("other.example.com.").addresses == (OUTSIDE,)
