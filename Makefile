@@ -6,10 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.11
 COLLECTIONS := .cache/collections/ansible_collections
+CORPUS := ../shared/corpus/corefile
+FUZZ_SECONDS := 60
 SANDBOX := PYTHONPATH=tests $(BIN)/python -m sandbox
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark fleet-benchmark kill-test clean
+.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark fleet-benchmark kill-test corpus fuzz clean
 
 help:  ## What there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +54,17 @@ fleet-benchmark: collections  ## What a survey of 1, 10 and 100 simulated nodes 
 
 kill-test: collections  ## Kill site.yml at ten random moments on the sandbox, and run it again (half an hour)
 	@$(SANDBOX) up && PYTHONPATH=tests $(BIN)/python tests/benchmark/kill.py; code=$$?; $(SANDBOX) down; exit $$code
+
+corpus: collections  ## Every Corefile of CORPUS=folder: read, printed, edited and restored, and taken by the real CoreDNS
+	@PYTHONPATH=tests:.cache/collections $(BIN)/python tests/corpus/corefiles.py $(CORPUS) --coredns
+
+fuzz: collections .cache/fuzz/.done  ## Fuzz the Corefile engine for FUZZ_SECONDS (60)
+	@$(BIN)/python tests/fuzz/seeds.py .cache/fuzz/seeds
+	@mkdir -p .cache/fuzz/found && PYTHONPATH=.cache/collections .cache/fuzz/bin/python tests/fuzz/corefile.py \
+	  -max_total_time=$(FUZZ_SECONDS) -timeout=5 -dict=.cache/fuzz/seeds.dict -artifact_prefix=.cache/fuzz/ .cache/fuzz/found .cache/fuzz/seeds
+
+.cache/fuzz/.done: requirements-fuzz.txt
+	@$(PYTHON) -m venv .cache/fuzz && .cache/fuzz/bin/pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt && touch $@
 
 parts: $(VENV)/.done  ## Build the sandbox's programs
 	@PYTHONPATH=tests $(BIN)/python -m sandbox.build

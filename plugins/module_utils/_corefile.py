@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_tokens import Token, lex, words
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
@@ -101,7 +102,14 @@ class ServerBlock:
     directives: tuple[Directive, ...]
 
     def named(self, name: str) -> tuple[Directive, ...]:
-        return tuple(directive for directive in self.directives if directive.name == name)
+        return self._by_name.get(name, ())
+
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[Directive, ...]]:
+        found: dict[str, list[Directive]] = {}
+        for directive in self.directives:
+            found.setdefault(directive.name, []).append(directive)
+        return {name: tuple(directives) for name, directives in found.items()}
 
 
 class Edit(t.NamedTuple):
@@ -293,13 +301,16 @@ class _Parser:
         return directives
 
     def _directive(self) -> Directive:
-        found = [self._words[self._at]]
+        # Without the small methods: most words of a file pass here.
+        words = self._words
+        before = words[self._at]
+        found = [before]
         depth = 0
         while self._next():
-            word, before = self._words[self._at], self._words[self._at - 1]
+            word = words[self._at]
             if word.text == "{":
                 depth += 1
-            elif before.last_line < word.line and depth == 0:
+            elif depth == 0 and before.last_line < word.line:
                 self._at -= 1
                 break
             elif word.text == "}":
@@ -310,8 +321,10 @@ class _Parser:
                 opaque = self._import()
                 found += opaque.words if opaque else ()
                 self._at -= 1
+                before = words[self._at]
                 continue
             found.append(word)
+            before = word
         if depth:
             raise self._refusal(f"the file ends before the '{{' of '{found[0].text}' is closed")
         return Directive(words=tuple(found))

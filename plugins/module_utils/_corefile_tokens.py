@@ -80,7 +80,8 @@ def lex(text: str) -> tuple[Token, ...]:
 
 def words(text: str) -> list[Token]:
     """The tokens that mean something to CoreDNS."""
-    return [token for token in _marks(text) if token.kind is not Kind.COMMENT]
+    comment = Kind.COMMENT
+    return [token for token in _marks(text) if token.kind is not comment]
 
 
 def _space(raw: str, start: int, line: int) -> Token:
@@ -89,28 +90,28 @@ def _space(raw: str, start: int, line: int) -> Token:
 
 def _marks(text: str) -> Iterator[Token]:
     """Every token but space."""
-    line = 1
-    word_kind, quoted, comment = Kind.WORD, Kind.QUOTED, Kind.COMMENT
+    line, word_kind = 1, Kind.WORD
     for match in _NEXT.finditer(text):
-        start, end = match.end(1), match.end()
-        if start != match.start():
-            line += match[1].count("\n")
-        raw = match[0] if start == match.start() else text[start:end]
-        group = match.lastgroup
-        if group == "word":
-            hash_mark = raw.find("#")
-            word = raw if hash_mark < 0 else raw[:hash_mark]
-            yield Token(word_kind, word, word.replace("\r", "") if "\r" in word else word, start, line, line)
-            if hash_mark >= 0:
-                yield Token(comment, raw[hash_mark:], "", start + hash_mark, line, line)
-        elif group == "comment":
-            yield Token(comment, raw, "", start, line, line)
-        elif group == "quoted":
-            meaning, closed = _unquote(raw)
+        space, comment, quoted, raw = match.groups()
+        if "\n" in space:
+            line += space.count("\n")
+        start = match.end(1)
+        if raw:
+            if "#" not in raw and "\r" not in raw:
+                yield Token(word_kind, raw, raw, start, line, line)
+                continue
+            word, hash_mark, hidden = raw.partition("#")
+            yield Token(word_kind, word, word.replace("\r", ""), start, line, line)
+            if hash_mark:
+                yield Token(Kind.COMMENT, hash_mark + hidden, "", start + len(word), line, line)
+        elif comment:
+            yield Token(Kind.COMMENT, comment, "", start, line, line)
+        elif quoted:
+            meaning, closed = _unquote(quoted)
             # A quotation that the end of the file cuts off is a token only if there is something in it.
             if closed or meaning:
-                yield Token(quoted, raw, meaning, start, line, line + meaning.count("\n"))
-            line += raw.count("\n")
+                yield Token(Kind.QUOTED, quoted, meaning, start, line, line + meaning.count("\n"))
+            line += quoted.count("\n")
 
 
 def _unquote(raw: str) -> tuple[str, bool]:

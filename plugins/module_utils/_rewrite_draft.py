@@ -313,12 +313,12 @@ class Draft:
     def take_out(self, wanted: Rewrite) -> tuple[Planned, list[str]]:
         """Without the rules that are for these very names; what becomes of it, and the statements that go."""
         block, zone, domain = self.servers.domain_if_any(wanted.asked or fqdn(DEFAULT_DOMAIN))
-        line = expanded_line(wanted, domain)
-        targets = {wanted.rule.target, rule_of(line).target if line else ""}
+        domains = self.servers.domains()
+        targets = {rule.target for rule in [wanted.rule, *_expanded_rules(wanted, domains)]}
         ours = [
             rule
             for rule in self._name_rules()
-            if (wanted.asks_for(rule) or is_expanded(wanted, rule, domain))
+            if (wanted.asks_for(rule) or is_expanded(wanted, rule, domains))
             and (rule.target in targets or not wanted.target)
         ]
         planned = Planned(
@@ -332,13 +332,9 @@ class Draft:
 
     def take_out_others(self, wanted: Iterable[Rewrite]) -> list[str]:
         """Without rewrites of names that are not exactly what is wanted; the statements that go."""
-        _block, _zone, domain = self.servers.domain_if_any(fqdn(DEFAULT_DOMAIN))
-        kept = set()
-        for each in wanted:
-            if each.present:
-                kept.add(each.rule.key)
-                line = expanded_line(each, domain)
-                kept |= {rule_of(line).key} if line else set()
+        domains = self.servers.domains()
+        present = [each for each in wanted if each.present]
+        kept = {rule.key for each in present for rule in [each.rule, *_expanded_rules(each, domains)]}
         return self._remove([rule for rule in self._name_rules() if rule.key not in kept])
 
     def _name_rules(self) -> list[Rule]:
@@ -361,3 +357,7 @@ class Draft:
                 )
         self._edit({self.servers.corefile.remove(directive) for directive in directives})
         return [directive.source for directive in directives]
+
+
+def _expanded_rules(wanted: Rewrite, domains: Iterable[str]) -> list[Rule]:
+    return [rule_of(line) for domain in domains if (line := expanded_line(wanted, domain))]

@@ -13,6 +13,8 @@ import typing as t
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import go_pattern
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import Rule
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Rewrite
 
@@ -33,13 +35,13 @@ def expanded_line(wanted: Rewrite, domain: str) -> str | None:
     return f"rewrite stop name regex {pattern} {target}. answer auto"
 
 
-def is_expanded(wanted: Rewrite, rule: Rule, domain: str) -> bool:
+def is_expanded(wanted: Rewrite, rule: Rule, domains: Iterable[str]) -> bool:
     """Whether ``rule`` is for the expanded form of the names, and for no other name."""
     stem = _stem(wanted)
     if stem is None or (rule.kind, rule.match) != ("name", "regex") or not rule.source.startswith(stem):
         return False
     rest = rule.source.removeprefix(stem)
-    return _escaped(domain) in rest and "|" not in rest
+    return "|" not in rest and any(_escaped(domain) in rest for domain in domains)
 
 
 def _stem(wanted: Rewrite) -> str | None:

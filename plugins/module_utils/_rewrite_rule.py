@@ -138,7 +138,7 @@ def read_rule(directive: Directive) -> Rule | str:
         stop, args = args[0].lower() == "stop", args[1:]
     if not args:
         return "it has no rule"
-    if any(uses_env(arg) for arg in args):
+    if "{" in "".join(args) and any(map(uses_env, args)):
         return Rule(directive, known=False)
     kind, rest = args[0].lower(), args[1:]
     rule = Rule(directive, stop=stop, kind=kind)
@@ -176,7 +176,8 @@ def _read_name(rule: Rule, args: Sequence[str]) -> Rule | str:
             answers=answers,
         )
     # CoreDNS closes the names of every kind with a dot, which makes a prefix match whole names only.
-    return rule._replace(match=match, source=fqdn(source), target=fqdn(target), answers=answers or match == "exact")
+    answers = answers or match == "exact"
+    return Rule(rule.directive, True, rule.stop, rule.kind, match, fqdn(source), fqdn(target), None, answers)
 
 
 def _read_answer(args: Sequence[str]) -> bool | str:

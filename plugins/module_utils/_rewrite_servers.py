@@ -33,6 +33,7 @@ if t.TYPE_CHECKING:
 __all__ = ["DNS_PORT", "Servers"]
 
 DNS_PORT = 53
+_REVERSE = ("in-addr.arpa.", "ip6.arpa.")
 
 
 class Servers:
@@ -76,7 +77,7 @@ class Servers:
     def taking(self, rule: Rule, *, but: ServerBlock, domain: str) -> Iterator[tuple[ServerBlock, str]]:
         """Other blocks whose zones hold names that ``rule`` catches, without those of the cluster and of addresses."""
         for block, zone in self._all_zones():
-            if block is but or zone == "." or zone.endswith(".arpa.") or _in_zone(fqdn(domain), zone):
+            if block is but or zone == "." or zone.endswith(_REVERSE) or _in_zone(fqdn(domain), zone):
                 continue
             if rule.catches(zone) or rule.catches(f"name.{zone}"):
                 yield block, zone
@@ -169,8 +170,21 @@ class Servers:
             block, zone = self.home(name)
         except (BadInput, Conflict):
             return None, "", DEFAULT_DOMAIN
-        forward = [zone for zone in self._kubernetes_zones(block) if zone != "." and not zone.endswith(".arpa.")]
-        return block, zone, forward[0].removesuffix(".") if forward else DEFAULT_DOMAIN
+        return block, zone, next(iter(self._forward_domains(block)), DEFAULT_DOMAIN)
+
+    def domains(self) -> list[str]:
+        """All domains that a search path may end with."""
+        found = [DEFAULT_DOMAIN]
+        for block in self.asked():
+            try:
+                found += self._forward_domains(block)
+            except (BadInput, Conflict):
+                continue
+        return list(dict.fromkeys(found))
+
+    def _forward_domains(self, block: ServerBlock) -> list[str]:
+        zones = self._kubernetes_zones(block)
+        return [zone.removesuffix(".") for zone in zones if zone != "." and not zone.endswith(_REVERSE)]
 
     def has_autopath(self, block: ServerBlock, domain: str) -> bool:
         """Whether autopath walks the search path of names in the cluster's domain."""

@@ -11,7 +11,7 @@ version_added: 1.0.0
 description:
   - Adds C(rewrite stop name exact NAME TARGET), or a rule of another O(match), to the Corefile of CoreDNS, or takes it
     out. The Corefile is read by the rules of CoreDNS's own parser, and nothing else in it changes by a byte.
-  - The rule goes into the server block with the longest zone of the name on port 53, since only that block sees the
+  - The rule goes into the server block with the longest zone of the name on O(port), since only that block sees the
     question. The block must have the C(kubernetes) plugin for the domain of O(target).
   - An equivalent rule in any spelling is left as it is. A rule, C(hosts) entry or C(template) that answers the name
     otherwise, a target that is rewritten itself, or a server block of a longer zone is an error that names its line.
@@ -109,6 +109,10 @@ options:
     description: Key of the Corefile in O(config_map).
     type: str
     default: Corefile
+  port:
+    description: Port of the server blocks that pods ask, the target port of the DNS Service.
+    type: int
+    default: 53
   selector:
     description: Label selector of the CoreDNS pods.
     type: str
@@ -276,6 +280,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, plan_rewrites
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
     coredns_version,
     read_rewrites,
@@ -295,6 +300,7 @@ SPEC: dict[str, t.Any] = REWRITE | {
     "namespace": {"type": "str", "default": "kube-system"},
     "config_map": {"type": "str", "default": "coredns"},
     "key": {"type": "str", "default": "Corefile", "no_log": False},
+    "port": {"type": "int", "default": DNS_PORT},
     "selector": {"type": "str", "default": "k8s-app=kube-dns"},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 180},
@@ -311,7 +317,9 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
 
     def plan(text: str) -> RewritePlan:
         exact = params["state"] == "exact"
-        return plan_rewrites(text=text, wanted=wanted, exact=exact, version=version, where=corefile.where)
+        return plan_rewrites(
+            text=text, wanted=wanted, exact=exact, version=version, where=corefile.where, port=params["port"]
+        )
 
     text, metadata = corefile.read()
     planned = plan(text)

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
 import typing as t
-from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -28,59 +25,18 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wan
     expanded_name,
     rewrite,
 )
+from coredns_process import COREDNS, accepted, all_accepted, own_network
+from corpus.corefiles import corefiles, examined
 from dns import message, query
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-COREDNS = ROOT / ".cache" / "sandbox" / "bin" / "coredns"
 DATA = ROOT / "tests" / "unit" / "plugins" / "module_utils" / "data"
 NAME = "harbor.example.com"
 SERVICE = "envoy-proxy.envoy-gateway.svc.cluster.local"
 CLUSTER_IP, OUTSIDE = "10.96.44.7", "203.0.113.7"
-
-
-def own_network() -> list[str]:
-    """A command prefix that gives a network of its own, so that port 53 is free."""
-    return ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
-
-
-def with_endpoint(text: str) -> str:
-    """The same Corefile, its kubernetes plugin content without a cluster around it."""
-    settings = "{\n endpoint http://127.0.0.1:1\n startup_timeout 10ms\n"
-    return re.sub(
-        r"(?<!@)\bkubernetes\b([^\n{]*)(\{)?",
-        lambda found: f"kubernetes{found[1]} {settings}{'' if found[2] else '}'}",
-        text,
-    )
-
-
-def accepted(text: str, folder: Path) -> bool:
-    """Whether CoreDNS starts with this Corefile."""
-    path = folder / "Corefile"
-    folder.mkdir()
-    path.write_bytes(with_endpoint(text).encode())
-    process = subprocess.Popen(
-        [*own_network(), COREDNS, "-conf", path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    timer = threading.Timer(30, process.kill)
-    timer.start()
-    try:
-        assert process.stdout
-        started = any(line.startswith("CoreDNS-") for line in process.stdout)
-    finally:
-        timer.cancel()
-        process.kill()
-        process.wait()
-    assert started or process.returncode == 1, f"CoreDNS neither started nor refused: {process.returncode}"
-    return started
-
-
-def in_parallel(check: Callable[[tuple[str, Path]], bool], texts: dict[str, str], folder: Path) -> dict[str, bool]:
-    with ThreadPoolExecutor(4) as pool:
-        results = pool.map(check, [(text, folder / name) for name, text in texts.items()])
-        return dict(zip(texts, results, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +57,20 @@ def test_edited_file_is_taken_as_the_original_was(tmp_path: Path) -> None:
     for path in sorted((DATA / "rewrites" / "valid").iterdir()):
         case = yaml.safe_load(path.read_text())
         edited[f"rewrites_{path.stem}"] = case.get("after", case["before"])
-    for name in ("before", "after"):
-        (tmp_path / name).mkdir()
-    before = in_parallel(lambda each: accepted(*each), originals, tmp_path / "before")
-    after = in_parallel(lambda each: accepted(*each), edited, tmp_path / "after")
+    before = all_accepted(originals, tmp_path / "before")
+    after = all_accepted(edited, tmp_path / "after")
     assert [name for name, taken in before.items() if not taken] == []
     assert [name for name, taken in after.items() if not taken] == []
+
+
+@pytest.mark.captures
+@pytest.mark.usefixtures("unshare")
+def test_real_files_are_taken_as_before(captures: Path, tmp_path: Path) -> None:
+    found = [examined(name, text) for name, text in corefiles(captures / "corpus" / "corefile")]
+    before = all_accepted({each.name: each.text for each in found if each.edited}, tmp_path / "before")
+    after = all_accepted({each.name: each.edited for each in found if each.edited}, tmp_path / "after")
+    assert after == before
+    assert any(before.values())
 
 
 @pytest.mark.usefixtures("unshare")
@@ -115,7 +79,7 @@ def test_files_that_do_not_parse_are_refused_by_coredns_too(tmp_path: Path) -> N
     refused = {name: case["text"] for name, case in texts.items() if case.get("error") == "BadInput"}
     for path in (DATA / "corefile" / "invalid").iterdir():
         refused[f"corefile_{path.stem}"] = yaml.safe_load(path.read_text())["text"]
-    taken = in_parallel(lambda each: accepted(*each), refused, tmp_path)
+    taken = all_accepted(refused, tmp_path / "refused")
     assert [name for name, was in taken.items() if was] == []
 
 

@@ -65,9 +65,7 @@ def test_an_old_coredns_takes_exact_rules() -> None:
 
 
 def test_zones_that_a_general_rule_may_miss_are_noted() -> None:
-    text = (
-        ".:53 {\n  kubernetes cluster.local\n}\nexample.org {\n  errors\n}\n10.in-addr.arpa {\n  errors\n}\n"
-    )
+    text = ".:53 {\n  kubernetes cluster.local\n}\nexample.org {\n  errors\n}\n10.in-addr.arpa {\n  errors\n}\n"
     item = {"name": "^(.*)\\.example\\.(com|org)\\.$", "target": "a.b.svc.cluster.local", "match": "regex"}
     (note,) = plan({"rewrites": [item | {"example": "www.example.com"}]}, text).notes
     assert note.startswith("the file, line 4: this server block answers names in example.org. that the regex rule")
