@@ -8,10 +8,10 @@ import typing as t
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
     CoreDns,
-    CorefileMap,
     compare,
     domain_of,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore

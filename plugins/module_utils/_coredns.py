@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._dns import ask
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
-    BadInput,
-    Conflict,
     NotReady,
     RegistryError,
 )
@@ -33,20 +31,17 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "CoreDns",
-    "CorefileMap",
     "Refused",
     "Reload",
     "Replica",
     "compare",
     "domain_of",
     "image_version",
-    "managed_by",
     "metric_values",
     "ready_pods",
     "summary",
 ]
 
-WRITE_ATTEMPTS = 5
 METRICS_PORT = 9153
 POLL_SECONDS = 2.0
 # The label of the add-on's manifest, and kubespray's.
@@ -55,70 +50,6 @@ NODE_LOCAL = "k8s-app in (node-local-dns, nodelocaldns)"
 
 class Refused(NotReady):
     """CoreDNS did not take the Corefile it was given."""
-
-
-# Labels and annotations by which the usual owners of a ConfigMap are known.
-_OWNERS = {
-    "helm.toolkit.fluxcd.io/name": "Flux (HelmRelease)",
-    "kustomize.toolkit.fluxcd.io/name": "Flux (Kustomization)",
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "meta.helm.sh/release-name": "Helm",
-    "objectset.rio.cattle.io/owner-name": "k3s",
-    "config.k8s.io/owning-inventory": "Talos (talosctl upgrade-k8s)",
-}
-
-
-class CorefileMap:
-    """The Corefile in a key of a ConfigMap."""
-
-    def __init__(self, cluster: Cluster, *, namespace: str, name: str, key: str) -> None:
-        self._cluster = cluster
-        self._namespace = namespace
-        self._name = name
-        self._key = key
-        self.where = f"ConfigMap {namespace}/{name}, key {key}"
-
-    def read(self) -> tuple[str, Json]:
-        """The Corefile and the metadata of its ConfigMap; BadInput where there is none."""
-        found = self._cluster.get("v1", "ConfigMap", self._namespace, self._name)
-        if found is None:
-            raise BadInput(
-                "there is no such ConfigMap", where=self.where, cure="Name the one that the CoreDNS pods mount"
-            )
-        text = (found.get("data") or {}).get(self._key)
-        if text is None:
-            keys = ", ".join(found.get("data") or {}) or "none"
-            raise BadInput("there is no such key", where=self.where, cure=f"Its keys are: {keys}")
-        return text, found["metadata"]
-
-    def write(self, text: str, *, version: str) -> Json:
-        """Put ``text`` in the place of the one read with resource version ``version``; gives the new metadata."""
-        body = {"metadata": {"resourceVersion": version}, "data": {self._key: text}}
-        written = self._cluster.merge("v1", "ConfigMap", self._namespace, self._name, body)
-        return t.cast("Json", written["metadata"])
-
-    def edit(self, plan: Callable[[str], RewritePlan]) -> tuple[RewritePlan, Json]:
-        """Read, plan and write; from the start again, a bounded number of times, where somebody wrote in between."""
-        for attempt in range(1, WRITE_ATTEMPTS + 1):
-            text, metadata = self.read()
-            planned = plan(text)
-            if not planned.changes:
-                return planned, metadata
-            try:
-                return planned, self.write(planned.after, version=metadata["resourceVersion"])
-            except Conflict:
-                if attempt == WRITE_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
-
-    def put_back(self, plan: RewritePlan, written: Json) -> str:
-        """Undo an edit; says in a sentence whether it worked."""
-        try:
-            self.write(plan.before, version=written["resourceVersion"])
-        except RegistryError as error:
-            return f"The old Corefile could not be put back: {error}"
-        return "The old Corefile is back in place"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -337,15 +268,6 @@ def compare(replicas: Iterable[Replica], *, with_target: bool) -> tuple[list[str
 def domain_of(target: str | None) -> str:
     """The cluster's domain as the name of a Service tells it: ``a.b.svc.cluster.local`` → ``cluster.local``."""
     return (target or "").partition(".svc.")[2] or DEFAULT_DOMAIN
-
-
-def managed_by(metadata: Json) -> str:
-    """Who will take a change of this object back at its own next run, empty where nobody is known."""
-    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
-    owners = [owner for mark, owner in _OWNERS.items() if mark in marks]
-    if not owners and marks.get("app.kubernetes.io/managed-by"):
-        owners = [str(marks["app.kubernetes.io/managed-by"])]
-    return owners[0] if owners else ""
 
 
 def ready_pods(pods: Iterable[Json]) -> list[Json]:

@@ -31,13 +31,15 @@ __all__ = ["RewritePlan", "plan_rewrite", "plan_rewrites"]
 class RewritePlan:
     """The Corefile before and after, and what was found out on the way.
 
-    ``removed`` are statements that are taken out. ``reloads`` says whether CoreDNS reads the file again by itself.
+    ``added`` are lines that are put in, ``removed`` statements that are taken out. ``reloads`` says whether CoreDNS
+    reads the file again by itself.
     ``notes`` is what the reader should know but need not change.
     """
 
     before: str
     after: str
     each: tuple[Planned, ...]
+    added: tuple[str, ...]
     removed: tuple[str, ...]
     reloads: bool
     notes: tuple[str, ...]
@@ -117,6 +119,7 @@ def plan_rewrites(
         before=text,
         after=draft.text,
         each=tuple(planned[each] for each in wanted),
+        added=tuple(draft.added),
         removed=tuple(removed),
         reloads=any(block.named("reload") for block in draft.servers.corefile.blocks),
         notes=tuple(dict.fromkeys(draft.notes)),

@@ -119,9 +119,9 @@ class Draft:
     def __init__(self, text: str, where: str, port: int) -> None:
         self.text = text
         self.notes: list[str] = []
+        self.added: list[str] = []
         self._where = where
         self._port = port
-        self._added: list[str] = []
         self.servers = Servers(parse(text, where=where), where=where, port=port)
 
     def _edit(self, edits: Iterable[Edit]) -> None:
@@ -152,7 +152,7 @@ class Draft:
         found = [self._found(goal, ours) for goal in goals]
         self._refuse_rewritten_target(wanted)
         missing = [goal for goal, rule in zip(goals, found, strict=True) if rule is None]
-        self._added += [goal.line for goal in missing]
+        self.added += [goal.line for goal in missing]
         self._edit(self._insertions(missing))
         return Planned(
             rewrite=wanted,
@@ -300,7 +300,7 @@ class Draft:
                 raise Conflict(f"a rewrite of {name} takes no effect in this file", where=self._where)
 
     def refuse_version(self, version: tuple[int, ...] | None) -> None:
-        line = next((line for line in self._added if line.endswith("answer auto")), None)
+        line = next((line for line in self.added if line.endswith("answer auto")), None)
         if line and version and version < ANSWER_AUTO:
             raise Conflict(
                 f"CoreDNS {'.'.join(map(str, version))} does not know 'answer auto', which '{line}' needs",

@@ -109,6 +109,15 @@ options:
     description: Key of the Corefile in O(config_map).
     type: str
     default: Corefile
+  custom_config_map:
+    description:
+      - ConfigMap whose keys the Corefile imports as C(custom/*.override). On k3s and AKS, which write their Corefile
+        anew, it is C(coredns-custom). Then only this ConfigMap is changed, and made where it is missing.
+    type: str
+  custom_key:
+    description: Key in O(custom_config_map) for the rewrites. Keys are imported in the order of their names.
+    type: str
+    default: splithorizon.override
   port:
     description: Port of the server blocks that pods ask, the target port of the DNS Service.
     type: int
@@ -217,7 +226,7 @@ cluster_domain:
   type: str
   sample: cluster.local
 corefile_key:
-  description: Key of the ConfigMap that holds the Corefile.
+  description: Key of the ConfigMap that holds the Corefile, or the rewrites with O(custom_config_map).
   returned: success
   type: str
   sample: Corefile
@@ -270,21 +279,22 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
-from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
-    CoreDns,
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, Refused, Reload
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import (
     CorefileMap,
-    Refused,
-    Reload,
+    CustomMap,
     managed_by,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, plan_rewrites
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
     coredns_version,
     read_rewrites,
 )
+
+if t.TYPE_CHECKING:
+    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
 
 REWRITE: dict[str, t.Any] = {
     "target": {"type": "str"},
@@ -300,6 +310,8 @@ SPEC: dict[str, t.Any] = REWRITE | {
     "namespace": {"type": "str", "default": "kube-system"},
     "config_map": {"type": "str", "default": "coredns"},
     "key": {"type": "str", "default": "Corefile", "no_log": False},
+    "custom_config_map": {"type": "str"},
+    "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
     "port": {"type": "int", "default": DNS_PORT},
     "selector": {"type": "str", "default": "k8s-app=kube-dns"},
     "wait": {"type": "bool", "default": True},
@@ -312,14 +324,15 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     wanted = read_rewrites(params)
     version = coredns_version(params["coredns_version"])
     cluster = Cluster(params, dry_run=module.check_mode)
-    corefile = CorefileMap(cluster, namespace=params["namespace"], name=params["config_map"], key=params["key"])
-    coredns = CoreDns(cluster, namespace=params["namespace"], selector=params["selector"])
+    namespace, custom = params["namespace"], params["custom_config_map"]
+    corefile = CorefileMap(cluster, namespace=namespace, name=params["config_map"], key=params["key"])
+    if custom:
+        corefile = CustomMap(cluster, corefile=corefile, namespace=namespace, name=custom, key=params["custom_key"])
+    coredns = CoreDns(cluster, namespace=namespace, selector=params["selector"])
 
     def plan(text: str) -> RewritePlan:
         exact = params["state"] == "exact"
-        return plan_rewrites(
-            text=text, wanted=wanted, exact=exact, version=version, where=corefile.where, port=params["port"]
-        )
+        return corefile.plan(text, wanted=wanted, exact=exact, version=version, port=params["port"])
 
     text, metadata = corefile.read()
     planned = plan(text)
@@ -328,7 +341,7 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         version = version or coredns.version()
         before = coredns.reloads() if params["wait"] else {}
         planned, metadata = corefile.edit(plan)
-    results = planned.results | {"corefile_key": params["key"], "managed_by": managed_by(metadata)}
+    results = planned.results | {"corefile_key": corefile.key, "managed_by": managed_by(metadata)}
     if planned.changes:
         results["node_local_dns"] = coredns.node_local()
     _warn(module, planned, results, corefile.where)

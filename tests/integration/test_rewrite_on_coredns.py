@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_custom import plan_custom
 from ansible_collections.splithorizon.registry.plugins.module_utils._dns import Answer, ask
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Unreachable
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite, plan_rewrites
@@ -310,3 +311,18 @@ def test_each_way_to_match(tmp_path: Path, ports: Ports, wanted: list[Rewrite], 
         assert {name: after.ask(name).addresses for name in names} == dict.fromkeys(names, (CLUSTER_IP,))
         assert {name: after.answered_name(name) for name in names} == {name: name for name in names}
         assert after.ask("other.example.com.").addresses == (OUTSIDE,)
+
+
+def test_file_that_the_corefile_imports(tmp_path: Path, ports: Ports) -> None:
+    text = ports.corefile(autopath=False).replace("errors\n", "errors\n    import custom/*.override\n", 1)
+    files = {"log.override": "log\n", "zone.server": "example.org {\n    whoami\n}\n"}
+    key = "splithorizon.override"
+    planned = plan_custom(corefile=text, files=files, key=key, wanted=[EXACT, REGEX], where="", port=ports.inside)
+    corefile = tmp_path / "Corefile"
+    corefile.write_text(text)
+    (tmp_path / "custom").mkdir()
+    for name, content in {**files, key: planned.after}.items():
+        (tmp_path / "custom" / name).write_text(content)
+    with started(corefile, ports.inside) as running:
+        assert running.ask(EXACT.asked).addresses == running.ask(REGEX.asked).addresses == (CLUSTER_IP,)
+        assert running.ask("other.example.com.").addresses == (OUTSIDE,)

@@ -11,9 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
-    WRITE_ATTEMPTS,
     CoreDns,
-    CorefileMap,
     Refused,
     Reload,
     Replica,
@@ -21,10 +19,14 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
     dns_port,
     domain_of,
     image_version,
-    managed_by,
     metric_values,
     ready_pods,
     summary,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import (
+    WRITE_ATTEMPTS,
+    CorefileMap,
+    managed_by,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
     BadInput,

@@ -34,7 +34,9 @@ class FakeCluster:
     def __init__(self, auth: Json, *, dry_run: bool = False) -> None:
         self.dry_run = dry_run
 
-    def get(self, api: str, kind: str, namespace: str, name: str) -> Json:
+    def get(self, api: str, kind: str, namespace: str, name: str) -> Json | None:
+        if name == "coredns-custom":
+            return None
         metadata = {"resourceVersion": "1", "labels": self.labels}
         return {"metadata": metadata, "data": {"Corefile": FakeCluster.text}}
 
@@ -44,6 +46,10 @@ class FakeCluster:
         if not self.dry_run:
             FakeCluster.text = text
         return {"metadata": {"resourceVersion": "2", "labels": self.labels}}
+
+    def create(self, body: Json) -> Json:
+        self.writes.append((body["data"]["splithorizon.override"], self.dry_run))
+        return {"metadata": {"resourceVersion": "1"}}
 
     def list(self, api: str, kind: str, namespace: str, *, selector: str) -> t.Sequence[Json]:
         if "node-local-dns" in selector:
@@ -132,6 +138,16 @@ def test_contradiction_changes_nothing(run: t.Callable[..., Json]) -> None:
     failed = run(**ARGS)
     assert failed["where"] == "ConfigMap kube-system/coredns, key Corefile, line 3"
     assert FakeCluster.writes == []
+
+
+def test_imported_config_map_in_place_of_the_corefile(run: t.Callable[..., Json]) -> None:
+    FakeCluster.text = text = BEFORE.replace("reload", "reload\n    import custom/*.override")
+    predicted = run(check=True, **ARGS, custom_config_map="coredns-custom")
+    done = run(**ARGS, custom_config_map="coredns-custom")
+    assert predicted["diff"] == done["diff"]
+    assert done["corefile_key"] == "splithorizon.override"
+    assert FakeCluster.writes == [(f"{RULE}\n", True), (f"{RULE}\n", False)]
+    assert FakeCluster.text == text
 
 
 def test_owner_and_imports_are_warned_of(run: t.Callable[..., Json]) -> None:
