@@ -1,30 +1,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Talk: read files of a Git repository, and write those that change, each at once, with its mode and owner.
-
-Line endings and a byte order mark are taken off for the planner and put back as they were.
-"""
+"""Talk: read Talos configuration in files of a Git repository, and write those that change."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 import typing as t
-from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
     BadInput,
-    Conflict,
-    NotPermitted,
     RegistryError,
-    Unreachable,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._file_plan import plan_file, referred
 from ansible_collections.splithorizon.registry.plugins.module_utils._placeholders import wanted_with_placeholders
 from ansible_collections.splithorizon.registry.plugins.module_utils._talhelper import talos_version
+from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import TextFile, read_text, write_bytes
 from ansible_collections.splithorizon.registry.plugins.module_utils._topf import is_patch_name
 
 if t.TYPE_CHECKING:
@@ -44,23 +36,9 @@ FILE_SPEC: Json = {
     "allow_plaintext_secrets": {"type": "bool", "default": False},
 }
 
-_MAX_BYTES = 4 * 1024 * 1024
 _MAX_FILES = 1000
 _LEVELS_TO_TALCONFIG = 6
 _TALCONFIG = ("talconfig.yaml", "talconfig.yml")
-_BOM = "\ufeff"
-
-
-@dataclass(frozen=True, kw_only=True)
-class _File:
-    """``text`` with ``\\n`` at the end of every line; ``bom`` and ``newline`` are how the file itself has it."""
-
-    text: str
-    bom: str = ""
-    newline: str = "\n"
-
-    def encoded(self, text: str) -> bytes:
-        return (self.bom + text.replace("\n", self.newline)).encode()
 
 
 def step_for_path(params: Mapping[str, t.Any], *, check_mode: bool) -> tuple[list[Change], Json]:
@@ -80,7 +58,7 @@ def step_for_path(params: Mapping[str, t.Any], *, check_mode: bool) -> tuple[lis
     )
     if not check_mode:
         for path, text in plan.after.items():
-            _write(Path(path), None if text is None else (read.get(path) or _File(text="")).encoded(text))
+            write_bytes(Path(path), None if text is None else (read.get(path) or TextFile(text="")).encoded(text))
     changes = [
         Change(what=f"registry settings in {path}", before=_shown(before), after=_shown(after))
         for path, (before, after) in plan.views.items()
@@ -117,72 +95,16 @@ def _entry(path: Path) -> Path:
     return path
 
 
-def _read_all(entry: Path) -> dict[str, _File | None]:
+def _read_all(entry: Path) -> dict[str, TextFile | None]:
     """``entry`` and all that it refers to, by path; None for what is not there."""
-    first = _read(entry)
+    first = read_text(entry)
     named, folders = referred(str(entry), first.text)
     paths = [Path(path) for path in named]
     for folder in folders:
         paths += [path for path in sorted(Path(folder).rglob("*")) if path.is_file() and is_patch_name(path.name)]
     if len(paths) > _MAX_FILES:
         raise BadInput(f"it refers to more than {_MAX_FILES} files", where=str(entry))
-    return {str(entry): first, **{str(path): _read(path) if path.is_file() else None for path in paths}}
-
-
-def _read(path: Path) -> _File:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise BadInput("the file is larger than 4 MiB", where=str(path))
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError:
-        raise BadInput("the file is not UTF-8 text", where=str(path)) from None
-    except PermissionError:
-        raise NotPermitted("the file cannot be read", where=str(path)) from None
-    except OSError as error:
-        raise Unreachable(f"the file cannot be read ({error.strerror})", where=str(path)) from None
-    bom = _BOM if text.startswith(_BOM) else ""
-    text = text.removeprefix(_BOM)
-    has_cr = [line.endswith("\r") for line in text.split("\n")[:-1]]
-    crlf = bool(has_cr) and has_cr[0]
-    if (not crlf) in has_cr:
-        where = f"{path} line {has_cr.index(not crlf) + 1}"
-        raise Conflict("some lines end with CRLF and some do not", where=where, cure="Make them all alike")
-    return _File(text=text.replace("\r\n", "\n"), bom=bom, newline="\r\n" if crlf else "\n")
-
-
-def _write(path: Path, content: bytes | None) -> None:
-    """All of it or nothing: a new file takes the place of the old one, with its mode and owner."""
-    # A link in the repository stays a link.
-    path = path.resolve()
-    try:
-        if content is None:
-            path.unlink()
-            return
-        old = path.stat() if path.exists() else None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            if old:
-                os.chown(name, old.st_uid, old.st_gid)
-            Path(name).chmod(old.st_mode & 0o7777 if old else 0o666 & ~_umask())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except PermissionError:
-        raise NotPermitted("the file cannot be written", where=str(path)) from None
-    except OSError as error:
-        raise Unreachable(f"the file cannot be written ({error.strerror})", where=str(path)) from None
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    return {str(entry): first, **{str(path): read_text(path) if path.is_file() else None for path in paths}}
 
 
 def _is_named_by_talconfig(entry: Path) -> bool:
@@ -199,7 +121,7 @@ def _is_named_by_talconfig(entry: Path) -> bool:
 
 def _names(talconfig: Path, entry: Path) -> bool:
     try:
-        named, _ = referred(str(talconfig), _read(talconfig).text)
+        named, _ = referred(str(talconfig), read_text(talconfig).text)
     except RegistryError:
         # Not ours to judge here: it is not the file that was given.
         return False

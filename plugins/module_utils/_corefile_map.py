@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Rewrite
 
-__all__ = ["CorefileMap", "CustomMap", "managed_by"]
+__all__ = ["Asked", "CorefileMap", "CustomMap", "managed_by"]
 
 WRITE_ATTEMPTS = 5
 

@@ -109,6 +109,14 @@ options:
     description: Key of the Corefile in O(config_map).
     type: str
     default: Corefile
+  path:
+    description:
+      - A file on the controller to edit in place of a cluster; it is written, and nothing is waited for.
+      - A Corefile; or, where its name ends with C(.yaml) or C(.yml), a ConfigMap with C(data.Corefile) as a literal
+        block, or values of the CoreDNS chart, whose C(servers) stand at the top, in C(spec.values) (Flux) or in
+        C(spec.source.helm.valuesObject) (Argo CD). Rewrites become items of C(plugins).
+      - Every other line keeps its bytes. What Flux substitutes (C(${NAME})) counts as not known.
+    type: path
   custom_config_map:
     description:
       - ConfigMap whose keys the Corefile imports as C(custom/*.override). On k3s and AKS, which write their Corefile
@@ -157,6 +165,12 @@ EXAMPLES = r"""
         example: www.apps.example.com
       - name: git.apps.example.com
         target: gitea-http.gitea.svc.cluster.local
+
+- name: The same in the values that Flux gives to the CoreDNS chart
+  splithorizon.registry.coredns_rewrite:
+    path: kubernetes/apps/kube-system/coredns/app/helmrelease.yaml
+    name: harbor.example.com
+    target: envoy-proxy.envoy-gateway-system.svc.cluster.local
 
 - name: Let pods resolve the name as everybody else does
   splithorizon.registry.coredns_rewrite:
@@ -227,12 +241,12 @@ cluster_domain:
   sample: cluster.local
 corefile_key:
   description: Key of the ConfigMap that holds the Corefile, or the rewrites with O(custom_config_map).
-  returned: success
+  returned: success and O(path) is not given
   type: str
   sample: Corefile
 managed_by:
   description: Who manages the ConfigMap and may take the change back at its own next run, empty where nobody is known.
-  returned: success
+  returned: success and O(path) is not given
   type: str
   sample: ''
 node_local_dns:
@@ -276,15 +290,18 @@ replicas:
 """
 
 import typing as t
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, Refused, Reload
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import (
+    Asked,
     CorefileMap,
     CustomMap,
     managed_by,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_values import plan_source
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
@@ -292,6 +309,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wan
     coredns_version,
     read_rewrites,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import read_text, write_bytes
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
@@ -310,6 +328,7 @@ SPEC: dict[str, t.Any] = REWRITE | {
     "namespace": {"type": "str", "default": "kube-system"},
     "config_map": {"type": "str", "default": "coredns"},
     "key": {"type": "str", "default": "Corefile", "no_log": False},
+    "path": {"type": "path"},
     "custom_config_map": {"type": "str"},
     "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
     "port": {"type": "int", "default": DNS_PORT},
@@ -323,6 +342,9 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     params = module.params
     wanted = read_rewrites(params)
     version = coredns_version(params["coredns_version"])
+    if params["path"]:
+        asked = Asked(wanted=wanted, exact=params["state"] == "exact", version=version, port=params["port"])
+        return _step_for_path(module, asked)
     cluster = Cluster(params, dry_run=module.check_mode)
     namespace, custom = params["namespace"], params["custom_config_map"]
     corefile = CorefileMap(cluster, namespace=namespace, name=params["config_map"], key=params["key"])
@@ -355,6 +377,17 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     return [Change(what=corefile.where, before=planned.before, after=planned.after)], results
 
 
+def _step_for_path(module: AnsibleModule, asked: Asked) -> tuple[list[Change], dict[str, t.Any]]:
+    path = Path(module.params["path"])
+    file = read_text(path)
+    planned = plan_source(text=file.text, path=str(path), **asked)
+    for note in planned.notes:
+        module.warn(note)
+    if planned.changes and not module.check_mode:
+        write_bytes(path, file.encoded(planned.after))
+    return [Change(what=str(path), before=planned.before, after=planned.after)], planned.results
+
+
 def _warn(module: AnsibleModule, planned: RewritePlan, results: dict[str, t.Any], where: str) -> None:
     owner = results["managed_by"]
     for note in planned.notes:
@@ -369,7 +402,12 @@ def main() -> t.NoReturn:
     module = AnsibleModule(
         argument_spec=KUBERNETES_SPEC | SPEC,
         required_one_of=[("name", "rewrites")],
-        mutually_exclusive=[("name", "rewrites"), ("target", "rewrites"), ("example", "rewrites")],
+        mutually_exclusive=[
+            ("name", "rewrites"),
+            ("target", "rewrites"),
+            ("example", "rewrites"),
+            ("path", "custom_config_map"),
+        ],
         supports_check_mode=True,
     )
     report(module, step)

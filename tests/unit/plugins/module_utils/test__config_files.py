@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils import _config_files, _errors
+from ansible_collections.splithorizon.registry.plugins.module_utils import _errors, _text_files
 from ansible_collections.splithorizon.registry.plugins.module_utils._config_files import FILE_SPEC, step_for_path
 from talos_repository import params
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_written_leaves_the_file_as_it_is(tmp_path, monkeypatch):
     def full(_file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_config_files.os, "fsync", full)
+    monkeypatch.setattr(_text_files.os, "fsync", full)
     with pytest.raises(_errors.Unreachable, match="No space left on device"):
         run(patch, mirrors=[MIRROR])
     assert tree(tmp_path) == {"patch.yaml": b"machine: {}\n"}

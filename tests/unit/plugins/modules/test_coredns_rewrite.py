@@ -13,6 +13,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils import _core
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import Replica
 from ansible_collections.splithorizon.registry.plugins.modules import coredns_rewrite
 
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
 NAME, TARGET = "harbor.example.com", "envoy.gateway.svc.cluster.local"
 BEFORE = ".:53 {\n    kubernetes cluster.local\n    reload\n}\n"
 RULE = f"rewrite stop name exact {NAME} {TARGET}"
@@ -148,6 +151,20 @@ def test_imported_config_map_in_place_of_the_corefile(run: t.Callable[..., Json]
     assert done["corefile_key"] == "splithorizon.override"
     assert FakeCluster.writes == [(f"{RULE}\n", True), (f"{RULE}\n", False)]
     assert FakeCluster.text == text
+
+
+def test_file_in_place_of_a_cluster(run: t.Callable[..., Json], tmp_path: Path) -> None:
+    path = tmp_path / "Corefile"
+    path.write_bytes(BEFORE.replace("\n", "\r\n").encode())
+    predicted = run(check=True, **ARGS, path=str(path))
+    assert path.read_bytes() == BEFORE.replace("\n", "\r\n").encode()
+    done = run(**ARGS, path=str(path))
+    assert predicted["diff"] == done["diff"]
+    assert path.read_bytes() == AFTER.replace("\n", "\r\n").encode()
+    assert (done["rules"], "managed_by" in done, "replicas" in done) == ([RULE], False, False)
+    assert run(**ARGS, path=str(path))["changed"] is False
+    assert FakeCluster.writes == []
+    assert run(**ARGS, path=str(tmp_path / "none"))["failed"] is True
 
 
 def test_owner_and_imports_are_warned_of(run: t.Callable[..., Json]) -> None:
