@@ -251,7 +251,7 @@ managed_by:
   sample: ''
 node_local_dns:
   description: Whether NodeLocal DNSCache runs, which does not send names outside the cluster's domain to CoreDNS.
-  returned: when something changes
+  returned: when something changes in a cluster
   type: bool
   sample: false
 replicas:

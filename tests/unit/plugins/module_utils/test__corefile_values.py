@@ -137,7 +137,7 @@ def test_corefile_in_a_config_map_and_by_itself() -> None:
         (VALUES.replace("- name: ready", "- ready"), BadInput, "holds no Corefile"),
         (VALUES.replace("- name: ready", "- nome: ready"), BadInput, "holds no Corefile"),
         (
-            VALUES.replace("pods verified", "}\n          }\n          . {\n          log {"),
+            VALUES.replace("pods verified", ENDS_ITS_BLOCK),
             Conflict,
             "ends its server block",
         ),
