@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import typing as t
 from pathlib import Path
@@ -45,8 +46,9 @@ class Leaks:
         for process in Path("/proc").glob("[0-9]*"):
             line = _read(process / "cmdline")
             yield f"process {line.partition(bytes(1))[0].decode(errors='replace')}", line
-        for file in self._folder.rglob("*"):
-            yield f"file {file.relative_to(self._folder)}", _read(file)
+        for folder, _, files in os.walk(self._folder):  # passes over folders that are gone by then
+            for file in (Path(folder, name) for name in files):
+                yield f"file {file.relative_to(self._folder)}", _read(file)
 
 
 def _read(file: Path) -> bytes:

@@ -12,9 +12,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
+import yaml
 
 from integration.leaks import Leaks
 from integration.site_state import state
+from sandbox.model import CLUSTERS
 from sandbox.observe import observe
 from sandbox.paths import ROOT
 from sandbox.recap import changed, recap
@@ -41,8 +43,17 @@ def diff_lines(done: CompletedProcess[str]) -> list[str]:
     return sorted(line for line in done.stdout.splitlines() if line.startswith(("+", "-")))
 
 
-# As the inventory has them, and what a node's configuration holds besides.
-SECRETS = ["sandbox-pull-secret", "sandbox-push-secret", "PRIVATE KEY"]
+PASSWORDS = ["sandbox-pull-secret", "sandbox-push-secret"]
+
+
+def machine_tokens(inside: Inside) -> list[str]:
+    """What every configuration of a node holds."""
+    configurations = (
+        (inside.places.node(cluster.name, node.name) / "state" / "config.yaml").read_text()
+        for cluster in CLUSTERS
+        for node in cluster.nodes
+    )
+    return [next(yaml.safe_load_all(text))["machine"]["token"] for text in configurations]
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +70,16 @@ def https_state(sandbox: Inside, http_era: State, tmp_path_factory: pytest.TempP
     assert state(sandbox) == http_era, "check mode changed something"
     folder = tmp_path_factory.mktemp("temporary")
     places = dict.fromkeys(("TMPDIR", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP"), str(folder))
-    with Leaks(SECRETS, folder) as leaks:
+    secrets = [*PASSWORDS, *machine_tokens(sandbox)]
+    with Leaks(secrets, folder) as leaks:
         done = succeeded(sandbox.playbook("site.yml", "--diff", "-vvv", extra=places))
     assert leaks.looked_at == {"process", "file"}
     assert leaks.found == set()
+    left = [path.name for path in folder.rglob("*")]
+    assert [name for name in left if not name.startswith("k8srcp-")] == []  # the Kubernetes client's list of API kinds
     assert counts(planned) == counts(done)
     assert diff_lines(planned) == diff_lines(done)
-    for secret in SECRETS:
+    for secret in (*secrets, "PRIVATE KEY"):
         assert secret not in planned.stdout + planned.stderr + done.stdout + done.stderr
     assert changed(done.stdout) > 0
     return state(sandbox)
