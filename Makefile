@@ -29,7 +29,7 @@ sandbox-shell: export CMD := $(CMD)
 sandbox-shell:  ## Run CMD='...' inside the sandbox's network (CLUSTER=alpha|beta for its nodes, AS_POD=1 for a pod)
 	@$(SANDBOX) shell $(if $(CLUSTER),--cluster $(CLUSTER)) $(if $(AS_POD),--as-pod) -- sh -c "$$CMD"
 
-test: lint unit integration  ## Every check
+test: lint parts unit integration  ## Every check
 
 lint: collections  ## ansible-lint, ruff, mypy, yamllint
 	@$(BIN)/yamllint --strict .

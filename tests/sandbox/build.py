@@ -165,7 +165,17 @@ def _go_build(program: Program, target: Path) -> None:
         command = ["go", "build", *program.flags, "-o", str(output), program.package]
         environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": str(PARTS / "go.work")}
         environment.setdefault("GOGC", "400")  # the compiler then takes a sixth less, and some 100 MB more
-        subprocess.run(command, cwd=PARTS / program.module, env=environment, timeout=BUILD_SECONDS, check=True)
+        done = subprocess.run(
+            command,
+            cwd=PARTS / program.module,
+            env=environment,
+            timeout=BUILD_SECONDS,
+            stderr=subprocess.PIPE,  # a line for each module that is downloaded, until something is wrong
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"go build {program.package} in {PARTS / program.module} failed:\n{done.stderr[-4000:]}")
         target.parent.mkdir(exist_ok=True)
         output.rename(target)
 
