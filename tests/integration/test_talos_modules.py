@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from certificate import CA
 
 from integration import module_call
 from sandbox import build
@@ -37,18 +38,6 @@ NODES = {"a": f"{SUBNET}.2", "b": f"{SUBNET}.3", "old": f"{SUBNET}.4"}
 CONTEXTS = {"a": "lab", "b": "lab", "old": "old"}
 VERSIONS = {"a": "v1.13.0", "b": "v1.13.0", "old": "v1.11.6"}
 UNREACHABLE = f"{SUBNET}.99"
-CA = """-----BEGIN CERTIFICATE-----
-MIIBfjCCASOgAwIBAgIUFCvKIkkuzARTF1vyKiUo+JzYIrYwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJdW5pdCB0ZXN0MB4XDTI2MTEyMTE0MjQxOVoXDTM2MTExODE0
-MjQxOVowFDESMBAGA1UEAwwJdW5pdCB0ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0D
-AQcDQgAEJ9Ltr5+1kPm0GGU2Qp8KaZFX9keNNMXQ3ew3z8wnRbElNbMTqNJ5Kh1T
-TySH6pMwVJIm4bP45UVGr4hjBmEQGaNTMFEwHQYDVR0OBBYEFFSqE3g4zBNn57RI
-j9+7NQ8cdBCRMB8GA1UdIwQYMBaAFFSqE3g4zBNn57RIj9+7NQ8cdBCRMA8GA1Ud
-EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhALaha2B1vjUThVJe55uxo+Si
-YDHWnth/FNZzkp8Lm1ytAiEAs7YE45KfjkS1HB7LUa1QhJG2wcXNmWwZ5CKTFpt4
-4j0=
------END CERTIFICATE-----
-"""
 
 HTTP: Json = {
     "mirrors": [{"name": "harbor.example.com", "endpoints": ["http://harbor-core.default.svc.cluster.local"]}],

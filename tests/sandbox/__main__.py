@@ -17,7 +17,7 @@ from .shell import in_toolbox, shell
 from .start import start
 
 NEXT = f"""Nothing of it can be reached from outside; run commands inside:
-  ansible-playbook -i inventories/sandbox site.yml               its modules run inside
+  .venv/bin/ansible-playbook -i inventories/sandbox site.yml     its modules run inside
   make sandbox-shell CMD='kubectl get pods -A'                   contexts alpha (current) and beta
   make sandbox-shell CMD='talosctl --context beta get members'   also alpha-reader, beta-reader
   make sandbox-shell CMD='curl -i https://{REGISTRY_NAME}/v2/'   from outside the clusters

@@ -23,25 +23,13 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._registry_se
     Settings,
     Wanted,
 )
+from certificate import CA
 
 HERE = Path(__file__).resolve()
 DATA = HERE.parent / "data" / "machine_config"
 CORPUS = HERE.parents[4].parent / "shared" / "corpus" / "talos"
 PLAIN = "version: v1alpha1\nmachine:\n  type: worker\n"
 
-# A self-signed certificate made for these tests.
-CA = """-----BEGIN CERTIFICATE-----
-MIIBfjCCASOgAwIBAgIUFCvKIkkuzARTF1vyKiUo+JzYIrYwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJdW5pdCB0ZXN0MB4XDTI2MTEyMTE0MjQxOVoXDTM2MTExODE0
-MjQxOVowFDESMBAGA1UEAwwJdW5pdCB0ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0D
-AQcDQgAEJ9Ltr5+1kPm0GGU2Qp8KaZFX9keNNMXQ3ew3z8wnRbElNbMTqNJ5Kh1T
-TySH6pMwVJIm4bP45UVGr4hjBmEQGaNTMFEwHQYDVR0OBBYEFFSqE3g4zBNn57RI
-j9+7NQ8cdBCRMB8GA1UdIwQYMBaAFFSqE3g4zBNn57RIj9+7NQ8cdBCRMA8GA1Ud
-EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhALaha2B1vjUThVJe55uxo+Si
-YDHWnth/FNZzkp8Lm1ytAiEAs7YE45KfjkS1HB7LUa1QhJG2wcXNmWwZ5CKTFpt4
-4j0=
------END CERTIFICATE-----
-"""
 KEY = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 
 

@@ -21,22 +21,10 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._registry_se
     Tls,
     normal,
 )
+from certificate import CA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-# A self-signed certificate made for these tests.
-CA = """-----BEGIN CERTIFICATE-----
-MIIBfjCCASOgAwIBAgIUFCvKIkkuzARTF1vyKiUo+JzYIrYwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJdW5pdCB0ZXN0MB4XDTI2MTEyMTE0MjQxOVoXDTM2MTExODE0
-MjQxOVowFDESMBAGA1UEAwwJdW5pdCB0ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0D
-AQcDQgAEJ9Ltr5+1kPm0GGU2Qp8KaZFX9keNNMXQ3ew3z8wnRbElNbMTqNJ5Kh1T
-TySH6pMwVJIm4bP45UVGr4hjBmEQGaNTMFEwHQYDVR0OBBYEFFSqE3g4zBNn57RI
-j9+7NQ8cdBCRMB8GA1UdIwQYMBaAFFSqE3g4zBNn57RIj9+7NQ8cdBCRMA8GA1Ud
-EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhALaha2B1vjUThVJe55uxo+Si
-YDHWnth/FNZzkp8Lm1ytAiEAs7YE45KfjkS1HB7LUa1QhJG2wcXNmWwZ5CKTFpt4
-4j0=
------END CERTIFICATE-----
-"""
 KEY = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 
 REGISTRIES = ["a.example.com", "b.example.com:5000", "*", "docker.io", "[fd00::1]:5000"]
