@@ -11,7 +11,7 @@ FUZZ_SECONDS := 60
 SANDBOX := PYTHONPATH=tests $(BIN)/python -m sandbox
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark fleet-benchmark kill-test corpus fuzz clean
+.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark fleet-benchmark kill-test corpus talos-corpus fuzz clean
 
 help:  ## What there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +57,9 @@ kill-test: collections  ## Kill site.yml at ten random moments on the sandbox, a
 
 corpus: collections  ## Every Corefile of CORPUS=folder: read, printed, edited and restored, and taken by the real CoreDNS
 	@PYTHONPATH=tests:.cache/collections $(BIN)/python tests/corpus/corefiles.py $(CORPUS) --coredns
+
+talos-corpus: collections  ## Every Talos file of ../shared/corpus/talos: added to, taken from, and compared
+	@PYTHONPATH=.cache/collections $(BIN)/python tests/talos_repository.py
 
 fuzz: collections .cache/fuzz/.done  ## Fuzz the Corefile engine for FUZZ_SECONDS (60)
 	@$(BIN)/python tests/fuzz/seeds.py .cache/fuzz/seeds

@@ -1,29 +1,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The corpus of real Talos files, each added to and taken from, and what came of it.
 
-`python tests/talos_repository.py` prints the table of docs/measurements.md; the unit tests assert what it counts.
+`make talos-corpus` prints the table of docs/measurements.md; the unit tests assert what it counts.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-import sys
 import typing as t
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / ".cache" / "collections"))
-
-from ansible_collections.splithorizon.registry.plugins.module_utils import _file_plan, _node_registries  # noqa: E402
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError  # noqa: E402
-from ansible_collections.splithorizon.registry.plugins.module_utils._placeholders import (  # noqa: E402
+from ansible_collections.splithorizon.registry.plugins.module_utils import _file_plan, _node_registries
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
+from ansible_collections.splithorizon.registry.plugins.module_utils._placeholders import (
     wanted_with_placeholders,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import Version  # noqa: E402
+from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import Version
 
+ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT.parent / "shared" / "corpus" / "talos"
 
 MIRROR = {

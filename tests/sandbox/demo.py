@@ -74,16 +74,7 @@ def _migrate(inside: Inside) -> dict[str, t.Any]:
 def _broken(inside: Inside, before: dict[str, ClusterView], after: dict[str, ClusterView]) -> Iterator[str]:
     for cluster in CLUSTERS:
         old, new = before[cluster.name], after[cluster.name]
-        alias = inside.kubectl(
-            cluster.name,
-            "get",
-            "service",
-            "-n",
-            "envoy-gateway-system",
-            "envoy-proxy",
-            "-o",
-            "jsonpath={.spec.clusterIP}",
-        )
+        alias = _alias_address(inside, cluster.name)
         if not old.https_from_pod.startswith("fails"):
             yield f"{cluster.name}: HTTPS by the public name worked from a pod before the migration"
         if not new.https_from_pod.startswith("401"):

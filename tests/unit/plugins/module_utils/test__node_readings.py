@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import yaml
@@ -20,7 +19,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_readin
     to_service,
 )
 
-RECORDED = Path(__file__).resolve().parents[4].parent / "shared" / "talos-1.13" / "recorded.yaml"
 NOW = datetime(2026, 11, 21, 12, 31, 1, tzinfo=UTC)
 # As talosctl 1.13 prints it of two nodes, with a label, a file older than half a year and one of a year ago.
 LISTED = """\
@@ -34,12 +32,6 @@ NODE       MODE         UID   GID   SIZE(B)   LASTMOD             LABEL         
 10.5.0.2   -rw-r--r--   0     0     71        Dec 31 23:59:59     system_u:object_r:var_lib_t:s0      e5f6/data
 10.5.0.2   dtrwxrwxrwx  0     0     71        Nov 21 12:31:04                                         g7h8
 """
-
-
-def recorded(name):
-    if not RECORDED.is_file():
-        pytest.skip("no captures of the real systems beside this checkout (../shared)")
-    return next(e for e in yaml.safe_load(RECORDED.read_text(encoding="utf-8")) if e["name"] == name)["stdout"]
 
 
 def test_files_of_many_nodes():
@@ -65,18 +57,18 @@ def test_a_day_that_this_year_has_not():
     assert parse_files(line, now=NOW) == {"n": {"x": NOW}}
 
 
-def test_files_as_a_real_node_lists_them():
-    found = parse_files(recorded("ls-long"), now=NOW)
+def test_files_as_a_real_node_lists_them(recorded):
+    found = parse_files(recorded["ls-long"]["stdout"], now=NOW)
     assert found["10.5.0.2"]["cri.toml"] == datetime(2026, 11, 21, 12, 29, 33, tzinfo=UTC)
     assert sorted(found["10.5.0.2"]) == sorted(
         [".", "00-base.part", "01-registries.part", "20-customization.part", "base-spec.json", "cri.toml", "hosts"]
     )
-    assert ingest_ages(parse_files(recorded("ls-ingest"), now=NOW)["10.5.0.2"], now=NOW) == {}
-    assert parse_files(recorded("ls-missing"), now=NOW) == {}
+    assert ingest_ages(parse_files(recorded["ls-ingest"]["stdout"], now=NOW)["10.5.0.2"], now=NOW) == {}
+    assert parse_files(recorded["ls-missing"]["stdout"], now=NOW) == {}
 
 
-def test_when_containerd_started_on_a_real_node():
-    found = parse_containerd_starts(recorded("service-cri"), now=NOW)
+def test_when_containerd_started_on_a_real_node(recorded):
+    found = parse_containerd_starts(recorded["service-cri"]["stdout"], now=NOW)
     assert found == {"10.5.0.2": datetime(2026, 11, 21, 12, 6, 50, tzinfo=UTC)}
 
 

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import typing as t
 
 import pytest
-import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._talos_health import (
     Service,
     kubernetes_node,
@@ -14,8 +13,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._talos_healt
     parse_services,
     troubles,
 )
-
-RECORDED = Path(__file__).resolve().parents[4].parent / "shared" / "talos-1.13" / "recorded.yaml"
 
 HEALTHY = """\
 NODE       SERVICE      STATE     HEALTH   LAST CHANGE   LAST EVENT
@@ -59,12 +56,8 @@ def test_services_that_are_not_as_on_a_healthy_node(stdout: str, machine_type: s
 
 
 @pytest.mark.captures
-def test_what_a_real_node_prints_over_several_lines() -> None:
-    if not RECORDED.is_file():
-        pytest.skip("no captures of the real systems beside this checkout (../shared)")
-    recorded = yaml.safe_load(RECORDED.read_text(encoding="utf-8"))
-    printed = next(entry for entry in recorded if entry["argv"] == "talosctl service")
-    services = parse_services(printed["stdout"])
+def test_what_a_real_node_prints_over_several_lines(recorded: dict[str, dict[str, t.Any]]) -> None:
+    services = parse_services(recorded["service"]["stdout"])
     assert services["kubelet"] == services["etcd"] == Service(state="Failed", health="?")
     assert services["cri"] == Service(state="Running", health="OK")
     assert not any(name.startswith("failed") for name in services), "an event's second line is no service"

@@ -5,7 +5,6 @@ import re
 import stat
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,18 +12,11 @@ from ansible_collections.splithorizon.registry.plugins.module_utils import _erro
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig, Version
 from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import Access, Answer, Talosctl
 
-RECORDED = Path(__file__).resolve().parents[4].parent / "shared" / "talos-1.13" / "recorded.yaml"
 ONE = "version: v1alpha1\nmachine:\n  type: worker # one\n"
 TWO = "version: v1alpha1\nmachine:\n  type: controlplane\n"
 BUSY = "error applying new configuration: rpc error: desc = another apply configuration is already in progress"
 REFUSED = "1 error occurred:\n\t* rpc error: code = PermissionDenied desc = not authorized\n"
 GONE = "error getting version: rpc error: code = Unavailable desc = connection error: no route to host"
-
-
-def recorded(name):
-    if not RECORDED.is_file():
-        pytest.skip("no captures of the real systems beside this checkout (../shared)")
-    return next(e for e in yaml.safe_load(RECORDED.read_text(encoding="utf-8")) if e["name"] == name)
 
 
 def resource(node, id_, text, updated="2026-11-21T12:30:51Z"):
@@ -315,8 +307,8 @@ def test_missing_talosctl_is_one_clear_error(tmp_path):
 # --- what the real ones printed ---
 
 
-def test_recorded_configurations():
-    found = _talosctl.parse_configurations(recorded("get-mc-yaml")["stdout"])
+def test_recorded_configurations(recorded):
+    found = _talosctl.parse_configurations(recorded["get-mc-yaml"]["stdout"])
     assert list(found) == ["10.5.0.2"]
     stored = found["10.5.0.2"]
     assert stored["v1alpha1"].since == "2026-11-21T12:30:51Z"
@@ -326,10 +318,10 @@ def test_recorded_configurations():
     assert "controlplane" not in repr(stored)
 
 
-def test_recorded_versions():
+def test_recorded_versions(recorded):
     expected = {"10.5.0.2": (Version(1, 13, 0), Version(1, 13, 0))}
-    assert _talosctl.parse_versions(recorded("version")["stdout"]) == expected
-    assert _talosctl.parse_versions(recorded("unreachable-node")["stdout"]) == {}
+    assert _talosctl.parse_versions(recorded["version"]["stdout"]) == expected
+    assert _talosctl.parse_versions(recorded["unreachable-node"]["stdout"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -356,8 +348,8 @@ def test_version_numbers(text, version):
         ("reader-ls", _errors.NotReady, "nodes are not set for the command"),
     ],
 )
-def test_recorded_errors(name, error, said):
-    told = _talosctl.translated(recorded(name)["stderr"], where="node n")
+def test_recorded_errors(recorded, name, error, said):
+    told = _talosctl.translated(recorded[name]["stderr"], where="node n")
     assert type(told) is error
     assert said in str(told)
     assert str(told).startswith("node n: ")
