@@ -24,23 +24,26 @@ KINDS = "configmaps,services,secrets,deployments.apps,daemonsets.apps"
 
 def state(inside: Inside) -> State:
     """All that the collection may change, read with kubectl and from the nodes' disks."""
-    found: State = {}
-    for cluster in CLUSTERS:
-        harbor = cluster.harbor_namespace
-        found[cluster.name] = {
-            "Corefile": _data(inside, cluster.name, "kube-system", "configmap", "coredns")["Corefile"],
-            "core": _data(inside, cluster.name, harbor, "configmap", "harbor-core"),
-            "jobservice": _data(inside, cluster.name, harbor, "configmap", "harbor-jobservice-env"),
-            "alias": inside.run(
-                "kubectl", f"--context={cluster.name}", "-n", "envoy-gateway-system", "get", "service", "envoy-proxy"
-            ).returncode,
-            "nodes": {node.name: node_hosts(inside, cluster, node) for node in cluster.nodes},
-            "hosts": {
-                node.name: (inside.places.node(cluster.name, node.name) / "root/etc/hosts").read_text()
-                for node in cluster.nodes
-            },
-        }
-    return found
+    return {cluster.name: _state(inside, cluster) for cluster in CLUSTERS}
+
+
+def _state(inside: Inside, cluster: ClusterModel) -> State:
+    objects = {
+        (one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]): one
+        for one in _listed(inside, cluster, "configmaps,services")
+    }
+    harbor = cluster.harbor_namespace
+    return {
+        "Corefile": objects["ConfigMap", "kube-system", "coredns"]["data"]["Corefile"],
+        "core": objects["ConfigMap", harbor, "harbor-core"]["data"],
+        "jobservice": objects["ConfigMap", harbor, "harbor-jobservice-env"]["data"],
+        "alias": ("Service", "envoy-gateway-system", "envoy-proxy") in objects,
+        "nodes": {node.name: node_hosts(inside, cluster, node) for node in cluster.nodes},
+        "hosts": {
+            node.name: (inside.places.node(cluster.name, node.name) / "root/etc/hosts").read_text()
+            for node in cluster.nodes
+        },
+    }
 
 
 def everything(inside: Inside, *clusters: str) -> State:
@@ -66,21 +69,20 @@ def node_state(inside: Inside, cluster: ClusterModel) -> dict[str, dict[str, t.A
 
 def _objects(inside: Inside, cluster: ClusterModel) -> dict[str, State]:
     kinds = KINDS + (",helmreleases" if cluster.name == "alpha" else "")
-    listed = json.loads(inside.kubectl(cluster.name, "get", kinds, "-A", "-o", "json"))
     return {
         f"{one['kind']} {one['metadata']['namespace']}/{one['metadata']['name']}": {
             part: _digest(json.dumps(one[part]).encode()) if one["kind"] == "Secret" else one[part]
             for part in ("data", "spec")
             if part in one
         }
-        for one in listed["items"]
+        for one in _listed(inside, cluster, kinds)
     }
+
+
+def _listed(inside: Inside, cluster: ClusterModel, kinds: str) -> list[State]:
+    listed = json.loads(inside.kubectl(cluster.name, "get", kinds, "-A", "-o", "json"))
+    return t.cast("list[State]", listed["items"])
 
 
 def _digest(secret: bytes) -> str:
     return hashlib.sha256(secret).hexdigest()
-
-
-def _data(inside: Inside, cluster: str, namespace: str, kind: str, name: str) -> dict[str, str]:
-    found = json.loads(inside.kubectl(cluster, "get", "-n", namespace, kind, name, "-o", "json"))
-    return t.cast("dict[str, str]", found["data"])

@@ -8,6 +8,7 @@ import re
 import time
 import tomllib
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
 from .model import CLUSTERS, REGISTRY_NAME
@@ -45,8 +46,10 @@ class ClusterView:
 
 
 def observe(inside: Inside, *, tag: str) -> dict[str, ClusterView]:
-    """All clusters. ``tag`` names an image of ``library/app`` that no node has pulled yet."""
-    return {cluster.name: _cluster(inside, cluster, tag) for cluster in CLUSTERS}
+    """All clusters, side by side. ``tag`` names an image of ``library/app`` that no node has pulled yet."""
+    with ThreadPoolExecutor(len(CLUSTERS)) as pool:
+        views = pool.map(lambda cluster: _cluster(inside, cluster, tag), CLUSTERS)
+        return {cluster.name: view for cluster, view in zip(CLUSTERS, views, strict=True)}
 
 
 def _cluster(inside: Inside, cluster: ClusterModel, tag: str) -> ClusterView:
