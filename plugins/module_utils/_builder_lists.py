@@ -76,18 +76,12 @@ def list_flags(word: Word) -> Iterator[Flag]:
     for field in fields:
         if field.name != _FLAG or len(fields) == 1:
             continue
-        part, value = word.part(*field.cut), field.value
+        part, value, images = word.part(*field.cut), field.value, _images(fields)
+        name = part.shown.strip(",")
         if value is None or value.text in TRUE:
-            yield Flag(name=part.shown.strip(","), words=(part,), images=_images(fields), within=True)
+            yield Flag(name=name, words=(part,), images=images, within=True)
         elif value.parameter or value.variable:
-            yield Flag(
-                name=part.shown.strip(","),
-                words=(part,),
-                images=_images(fields),
-                within=True,
-                switch=value,
-                secure="false",
-            )
+            yield Flag(name=name, words=(), images=images, switch=value, secure="false")
 
 
 def list_addition(word: Word) -> Addition | None:
@@ -126,5 +120,10 @@ def _fields(word: Word) -> list[_Field]:
 
 
 def _images(fields: Sequence[_Field]) -> tuple[Word, ...]:
-    values = [field.value for field in fields if field.name in {"name", "ref"} and field.value]
-    return tuple(value.part(*found.span()) for value in values for found in re.finditer(r"[^,]+", value.text))
+    images: list[Word] = []
+    for field in fields:
+        if field.value and field.name == "ref":
+            images.append(field.value)
+        elif field.value and field.name == "name":
+            images += [field.value.part(*found.span()) for found in re.finditer(r"[^,]+", field.value.text)]
+    return tuple(images)

@@ -75,7 +75,7 @@ class Cluster:
         return list(found["items"]) if found else []
 
     def served(self, group: str) -> dict[str, str]:
-        """Kind → API version of all that a group of the API serves, the server's preferred version where there are more."""
+        """Kind → API version of what a group of the API serves, the newest that the server prefers."""
         found = self._request("get", f"/apis/{group}", missing_ok=True) or {}
         versions = [each["groupVersion"] for each in found.get("versions", [])]
         kinds: dict[str, str] = {}

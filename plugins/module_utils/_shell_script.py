@@ -88,7 +88,7 @@ class _Reader:
         root = _parser().parse(re.sub(r"[^\x00-\x7f]", "_", masked).encode()).root_node
         if root.has_error:
             line = self._text.count("\n", 0, self._start) + _first_error(root) + 1
-            raise Conflict("it does not parse as a shell script", where=f"line {line}")
+            raise Conflict("it cannot be read as a shell script", where=f"line {line}")
         self._walk(root)
         return Script(
             text=self._text,
@@ -189,6 +189,8 @@ class _Reader:
         for child in node.named_children:
             if child.type in _EXPANSIONS:
                 first, last = self._span(child)
+                # Between two expansions the grammar counts a blank to the second.
+                first += len(self._text[first:last]) - len(self._text[first:last].lstrip())
                 builder.literal(at, first, escapes='"\\$`')
                 builder.hole(first, last)
                 at = last
@@ -212,6 +214,5 @@ def _below(node: t.Any) -> Iterator[t.Any]:
 
 
 def _first_error(root: t.Any) -> int:
-    """The line, counted from 0, of the first thing that is no shell."""
-    lines = [node.start_point[0] for node in _below(root) if node.is_error or node.is_missing]
-    return min(lines, default=0)
+    """The line, counted from 0, of the first thing that is no shell, or in which it is part of something else."""
+    return min((int(node.start_point[0]) for node in _below(root) if node.is_error or node.is_missing), default=0)

@@ -53,7 +53,7 @@ Span = tuple[int, int]
 class Word:
     """``text`` without quotes and escapes; each expansion is one character of it, a key of ``holes``.
 
-    ``spans``: where each character stands in the scalar at ``path``; ``start`` and ``end``: the whole word, with quotes.
+    ``spans``: where each character stands in the scalar at ``path``; ``start``, ``end``: the whole word, with quotes.
     ``item``: it is an item of a list (``args``), not a word of a script.
     """
 
@@ -140,7 +140,8 @@ class Script:
             if words and basename(words[0]) in _WRAPPERS:
                 words = tuple(part for word in words[1:] for part in word.split())
                 words = self.expanded(words)
-            yield words
+            if words:
+                yield words
 
     def expanded(self, words: Iterable[Word], seen: frozenset[str] = frozenset()) -> tuple[Word, ...]:
         """With every word that is nothing but a variable replaced by all words that it ever gets here."""

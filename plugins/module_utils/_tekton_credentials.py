@@ -51,23 +51,18 @@ def steps_without_credentials(reading: Reading, units: Iterable[Unit], registry:
             yield step
 
 
-def projection(steps: Iterable[Step], units: Iterable[Unit], *, tree: Mapping[str, Tree], secret: str) -> Iterator[Put]:
-    """The edits that give steps the Secret as ``config.json``."""
-    units = list(units)
-    mounted: set[Path] = set()
-    for step in steps:
-        task = _at(tree, step.task)
-        volumes = _items(task, "volumes")
-        if step.task not in mounted and all(each.get("name") != _VOLUME for each in volumes):
-            source = {"secretName": secret, "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
-            yield Put(path=(*step.task, "volumes", len(volumes)), value={"name": _VOLUME, "secret": source})
-        mounted.add(step.task)
-        mount = {"name": _VOLUME, "mountPath": _FOLDER}
-        yield Put(path=(*step.path, "volumeMounts", len(_items(step.node, "volumeMounts"))), value=mount)
-        commands = [command for unit in units if unit.step is step for command in unit.commands]
-        builders = {builder_of(command.words) or command.tool for command in commands}
-        variable = _FOR_CONTAINERS if CONTAINERS in builders else _FOR_OTHERS
-        yield Put(path=(*step.path, "env", len(_items(step.node, "env"))), value=variable)
+def projection(step: Step, units: Iterable[Unit], *, tree: Mapping[str, Tree], secret: str) -> Iterator[Put]:
+    """The edits that give a step the Secret as ``config.json``; that of the volume is the same for all of its Task."""
+    volumes = _items(_at(tree, step.task), "volumes")
+    if all(each.get("name") != _VOLUME for each in volumes):
+        source = {"secretName": secret, "items": [{"key": ".dockerconfigjson", "path": "config.json"}]}
+        yield Put(path=(*step.task, "volumes", len(volumes)), value={"name": _VOLUME, "secret": source})
+    mount = {"name": _VOLUME, "mountPath": _FOLDER}
+    yield Put(path=(*step.path, "volumeMounts", len(_items(step.node, "volumeMounts"))), value=mount)
+    commands = [command for unit in units if unit.step is step for command in unit.commands]
+    builders = {builder_of(command.words) or command.tool for command in commands}
+    variable = _FOR_CONTAINERS if CONTAINERS in builders else _FOR_OTHERS
+    yield Put(path=(*step.path, "env", len(_items(step.node, "env"))), value=variable)
 
 
 def _has_credentials(step: Step, task: Mapping[str, Tree]) -> bool:

@@ -26,7 +26,7 @@ _MAX_FILES = 5000
 
 
 def edit_files(path: Path, wanted: Wanted, *, check_mode: bool) -> tuple[list[Change], FilesPlan]:
-    """What becomes of the objects of Tekton in a file, or in all YAML files below a folder, written unless in check mode.
+    """What becomes of objects of Tekton in a file, or in all YAML files below a folder; written unless in check mode.
 
     A single file that cannot be edited is an error; of a folder it is listed.
     """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Plan: what runs programs in objects of Tekton and CronJobs, and which values their parameters get, as far as is known.
+"""Plan: what runs programs in objects of Tekton and CronJobs, and which values are known of their parameters.
 
 Objects are found by their shape, in both API versions: a mapping with ``steps`` is a Task's, one with ``tasks`` a
 Pipeline's, wherever they stand (``taskSpec``, ``resourcetemplates``). Runs tell values of parameters too.
@@ -102,7 +102,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """Where a Task, Pipeline or StepAction is given parameters. ``target``: its kind and name, empty for an inline one."""
+    """Where a Task, Pipeline or StepAction is given parameters. ``target``: its kind and name."""
 
     target: tuple[str, str]
     params: Mapping[str, Given]

@@ -31,20 +31,31 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_refe
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_units import units
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_values import OTHER, OURS, UNSURE, Verdict
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import Drop, Insert, Put, Splice
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import Drop, Insert, Splice
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._builder_lists import Addition, Flag
     from ansible_collections.splithorizon.registry.plugins.module_utils._image_references import Registry
     from ansible_collections.splithorizon.registry.plugins.module_utils._shell_words import Word
-    from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_objects import Reading, Step
+    from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_objects import Reading
     from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_units import Unit
     from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import Path
     from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import Edit
 
-__all__ = ["CREDENTIALS", "FLAG", "HTTP_FLAG", "REFERENCE", "UNSURE", "Note", "ObjectPlan", "Wanted", "plan_object"]
+__all__ = [
+    "CREDENTIALS",
+    "FLAG",
+    "HTTP_FLAG",
+    "REFERENCE",
+    "UNSURE",
+    "Note",
+    "ObjectPlan",
+    "Wanted",
+    "plan_object",
+    "unique",
+]
 
 FLAG, HTTP_FLAG, REFERENCE, CREDENTIALS = "flag", "http_flag", "reference", "credentials"
 # Where verification may be switched off: what the rules for commands did not come upon is listed by it.
@@ -66,23 +77,31 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """``text`` stands at the characters ``span`` of the scalar at ``path``. ``reason``: why it is not edited."""
+    """``text`` stands at the characters ``span`` of the scalar at ``path``.
+
+    ``edits``: what is done to it; ``reason``: why nothing is.
+    """
 
     kind: str
     path: Path
     span: tuple[int, int]
     text: str
     reason: str = ""
+    edits: tuple[Edit, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectPlan:
-    """``edits``, with a note on each, notes on what is not sure, and on steps without credentials."""
+    """What is edited, what is not sure, and steps without credentials."""
 
-    edits: tuple[Edit, ...] = ()
     done: tuple[Note, ...] = ()
     unsure: tuple[Note, ...] = ()
     without_credentials: tuple[Note, ...] = ()
+
+    @property
+    def edits(self) -> list[Edit]:
+        """All edits, each once."""
+        return unique(edit for note in self.done for edit in note.edits)
 
 
 @dataclass(kw_only=True)
@@ -90,7 +109,6 @@ class _Case:
     """One thing that may be edited, and what each command that uses it tells of its registry."""
 
     note: Note
-    edits: tuple[Edit, ...]
     verdicts: list[Verdict] = field(default_factory=list)
 
     @property
@@ -131,10 +149,9 @@ class _Planner:
             for addition in self._additions(unit) if self._registry.http else ():
                 self._addition(unit, addition)
         cases = list(self._cases.values())
-        ours = [case for case in cases if case.verdict.state == OURS]
-        edits = list(dict.fromkeys(edit for case in ours for edit in case.edits))
-        renamed = list(references(self._texts, self._registry, taken=edits))
-        notes = [self._renamed(splice) for splice in renamed]
+        ours = [case.note for case in cases if case.verdict.state == OURS]
+        taken = [edit for note in ours for edit in note.edits]
+        renamed = [self._renamed(splice) for splice in references(self._texts, self._registry, taken=taken)]
         unsure = [
             replace(case.note, kind=UNSURE, reason=case.verdict.reason)
             for case in cases
@@ -142,22 +159,28 @@ class _Planner:
         ]
         if not self._registry.http:
             others = [case.note for case in cases if case.verdict.state == OTHER]
-            unsure += self._left([*edits, *renamed], known=[*unsure, *others])
-        steps, added = self._credentials()
-        without = [
-            Note(kind=CREDENTIALS, path=step.path, span=(0, 0), text=str(step.node.get("name", ""))) for step in steps
-        ]
+            unsure += self._left([*ours, *renamed], known=[*unsure, *others])
+        without = self._without_credentials()
+        added = without if self._wanted.secret else []
         return ObjectPlan(
-            edits=(*edits, *renamed, *added),
-            done=(*(case.note for case in ours), *notes, *(without if added else ())),
+            done=(*ours, *renamed, *added),
             unsure=tuple(unsure),
             without_credentials=() if added else tuple(without),
         )
 
-    def _credentials(self) -> tuple[list[Step], list[Put]]:
-        steps = list(steps_without_credentials(self._reading, self._units, self._registry))
+    def _without_credentials(self) -> list[Note]:
         tree, secret = self._reading.object.tree, self._wanted.secret
-        return steps, list(projection(steps, self._units, tree=tree, secret=secret)) if secret else []
+        steps = steps_without_credentials(self._reading, self._units, self._registry)
+        return [
+            Note(
+                kind=CREDENTIALS,
+                path=step.path,
+                span=(0, 0),
+                text=str(step.node.get("name", "")),
+                edits=tuple(projection(step, self._units, tree=tree, secret=secret)) if secret else (),
+            )
+            for step in steps
+        ]
 
     def _flag(self, unit: Unit, flag: Flag) -> None:
         if flag.switch:
@@ -197,8 +220,8 @@ class _Planner:
         if not place.path:
             return
         kind = HTTP_FLAG if self._registry.http else FLAG
-        note = Note(kind=kind, path=place.path, span=(place.start, place.end), text=text)
-        case = self._cases.setdefault((place.path, place.start, place.end), _Case(note=note, edits=edits))
+        note = Note(kind=kind, path=place.path, span=(place.start, place.end), text=text, edits=edits)
+        case = self._cases.setdefault((place.path, place.start, place.end), _Case(note=note))
         case.verdicts.append(self._verdict(unit, about))
 
     def _verdict(self, unit: Unit, about: Flag | Addition) -> Verdict:
@@ -225,10 +248,11 @@ class _Planner:
 
     def _renamed(self, splice: Splice) -> Note:
         old = self._texts.texts[splice.path][splice.start : splice.end]
-        return Note(kind=REFERENCE, path=splice.path, span=(splice.start, splice.end), text=old)
+        return Note(kind=REFERENCE, path=splice.path, span=(splice.start, splice.end), text=old, edits=(splice,))
 
-    def _left(self, edits: Sequence[Edit], *, known: Sequence[Note]) -> Iterator[Note]:
+    def _left(self, done: Sequence[Note], *, known: Sequence[Note]) -> Iterator[Note]:
         """What no rule has come upon: traces of flags, and other mentions of an old name."""
+        edits = [edit for note in done for edit in note.edits]
         told = [Splice(path=note.path, start=note.span[0], end=note.span[1], new="") for note in known]
         for path, span in _traces(self._texts):
             if not is_taken(path, span, [*edits, *told]):
@@ -236,6 +260,15 @@ class _Planner:
                 yield _unsure(self._texts, path, span, reason)
         for path, span, reason in mentions(self._texts, self._registry, taken=[*edits, *told]):
             yield _unsure(self._texts, path, span, reason)
+
+
+def unique(edits: Iterable[Edit]) -> list[Edit]:
+    """Edits without those that are the same as one before."""
+    found: list[Edit] = []
+    for edit in edits:
+        if edit not in found:
+            found.append(edit)
+    return found
 
 
 def _flags_of(unit: Unit) -> Iterator[Flag]:

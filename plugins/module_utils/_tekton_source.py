@@ -18,7 +18,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_obje
     TektonObject,
     read_objects,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_plan import UNSURE, plan_object
+from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_plan import UNSURE, plan_object, unique
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import edited_text, line_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import compose, load, split_documents
 
@@ -110,13 +110,20 @@ def _documents(file: str, text: str) -> Iterator[_Document]:
 
 
 def _edited(document: _Document, planned: ObjectPlan, plan: FilesPlan) -> str:
-    """The document's new text; where not all edits can be made in it, none is, and each is listed."""
+    """The document's new text; what cannot be edited in it is listed in place of being edited."""
     plan.unsure += [document.finding(note) for note in planned.unsure]
     plan.without_credentials += [document.finding(note) for note in planned.without_credentials]
+    kept: list[Note] = []
     try:
-        after = edited_text(document.text, planned.edits) if planned.edits else document.text
-    except Conflict as error:
-        plan.unsure += [document.finding(note, error.problem) for note in planned.done]
-        return document.text
-    plan.done += [document.finding(note) for note in planned.done]
+        after = edited_text(document.text, planned.edits)
+        kept += planned.done
+    except Conflict:
+        after = document.text
+        for note in planned.done:
+            try:
+                after = edited_text(document.text, unique(edit for each in (*kept, note) for edit in each.edits))
+                kept.append(note)
+            except Conflict as error:
+                plan.unsure.append(document.finding(note, error.problem))
+    plan.done += [document.finding(note) for note in kept]
     return after
