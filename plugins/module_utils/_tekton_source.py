@@ -114,6 +114,8 @@ def _edited(document: _Document, planned: ObjectPlan, plan: FilesPlan) -> str:
     plan.unsure += [document.finding(note) for note in planned.unsure]
     plan.without_credentials += [document.finding(note) for note in planned.without_credentials]
     kept: list[Note] = []
+    if not planned.done:
+        return document.text
     try:
         after = edited_text(document.text, planned.edits)
         kept += planned.done

@@ -102,6 +102,8 @@ def edited_text(text: str, edits: Sequence[Edit]) -> str:
     for each in edits:
         if isinstance(each, Put):
             after = edit(after, each.path, each.value)
+    if not text.endswith("\n"):
+        after = after.removesuffix("\n")
     if load(after) != applied(before, edits):
         raise Conflict("it cannot be edited in place (anchors?)", cure="Edit it by hand")
     return after

@@ -12,6 +12,7 @@ import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._image_references import registry_from
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_plan import Wanted
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_source import FilesPlan, plan_files
+from corpus.tekton import examined
 
 DATA = Path(__file__).parent / "data" / "tekton"
 NAME, INTERNAL = "harbor.example.com", "harbor-core.default.svc.cluster.local"
@@ -68,3 +69,10 @@ def test_refused(case: dict[str, t.Any]) -> None:
     assert plan.after == {}
     (refused,) = plan.refused
     assert refused.message.startswith(f"{FILE}, {case['where']}: {case['problem']}")
+
+
+@pytest.mark.captures
+def test_real_files(captures: Path) -> None:
+    found = [examined(path.name, path.read_text()) for path in sorted((captures / "corpus" / "tekton").iterdir())]
+    assert {each.kind for each in found} == {"edited", "listed", "nothing", "refused"}
+    assert [each.file for each in found if each.unread] == []
