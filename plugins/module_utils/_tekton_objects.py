@@ -110,25 +110,27 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """All that was found in one object."""
+    """All that was found in one object. ``scopes``: those that declare parameters."""
 
     object: TektonObject
     steps: list[Step] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     scope: Scope = field(default_factory=Scope)
+    scopes: list[Scope] = field(default_factory=list)
 
 
 def read_objects(objects: Iterable[TektonObject]) -> list[Reading]:
     """Each object's steps and calls, every scope with the values that the calls of all objects give."""
     readings = [_read(each) for each in objects]
-    by_key = {reading.object.key: reading.scope for reading in readings if reading.object.is_editable}
+    called = [reading for reading in readings if reading.object.is_editable]
     for reading in readings:
         _kind, namespace, _name = reading.object.key
         for call in reading.calls:
-            kind, name = call.target
-            scope = by_key.get((kind, namespace, name)) or by_key.get((kind, "", name))
-            if scope is not None and name:
-                _give(scope, call.params)
+            for each in called:
+                kind, of_namespace, name = each.object.key
+                # A file may leave its namespace to kustomize.
+                if (kind, name) == call.target and (of_namespace == namespace or not (of_namespace and namespace)):
+                    _give(each.scope, call.params)
     return readings
 
 
@@ -148,7 +150,7 @@ def _read(each: TektonObject) -> Reading:
     if not isinstance(spec, dict):
         return reading
     if each.kind == "StepAction":
-        _declare(reading.scope, spec, ("spec",))
+        _declare(reading, reading.scope, spec, ("spec",))
         _add_step(reading, spec, ("spec",), reading.scope, task=("spec",))
     else:
         _walk(reading, spec, ("spec",), reading.scope)
@@ -162,7 +164,7 @@ def _walk(reading: Reading, node: Tree, path: Path, scope: Scope) -> None:
     if not isinstance(node, dict):
         return
     if {"steps", "tasks", "resourcetemplates"} & node.keys():
-        scope = _scope_of(node, path, scope, top=reading.scope)
+        scope = _scope_of(reading, node, path, scope)
     _call(reading, node, path, scope)
     for name in _CONTAINERS:
         for index, item in enumerate(_list(node.get(name))):
@@ -176,15 +178,19 @@ def _walk(reading: Reading, node: Tree, path: Path, scope: Scope) -> None:
         _walk(reading, value, (*path, key), inner)
 
 
-def _scope_of(node: Mapping[str, Tree], path: Path, scope: Scope, *, top: Scope) -> Scope:
+def _scope_of(reading: Reading, node: Mapping[str, Tree], path: Path, scope: Scope) -> Scope:
     """The scope of a Task, Pipeline or template: that of the object itself, or one within what surrounds it."""
-    own = top if path == ("spec",) else scope if path[-1] in {"taskSpec", "pipelineSpec"} else Scope(parent=scope)
-    _declare(own, node, path)
+    if path == ("spec",):
+        own = reading.scope
+    else:
+        own = scope if path[-1] in {"taskSpec", "pipelineSpec"} else Scope(parent=scope)
+    _declare(reading, own, node, path)
     return own
 
 
-def _declare(scope: Scope, node: Mapping[str, Tree], path: Path) -> None:
+def _declare(reading: Reading, scope: Scope, node: Mapping[str, Tree], path: Path) -> None:
     scope.own.update(parameters(node, path, scope, value="default"))
+    reading.scopes.append(scope)
 
 
 def _call(reading: Reading, node: Mapping[str, Tree], path: Path, scope: Scope) -> None:

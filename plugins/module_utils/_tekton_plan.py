@@ -60,7 +60,7 @@ __all__ = [
 FLAG, HTTP_FLAG, REFERENCE, CREDENTIALS = "flag", "http_flag", "reference", "credentials"
 # Where verification may be switched off: what the rules for commands did not come upon is listed by it.
 _TRACES = re.compile(
-    r"registry\.insecure=(?!false|FALSE|False|0|f\b|F\b)[\w$(){}.]*"
+    r"registry\.insecure=(?!false|FALSE|False|0|f\b|F\b)(?:\$\([\w.-]+\)|\$\{\w+\}|[\w$]*)"
     r"|--skip-tls-verify(?:-pull|-registry)?\b(?!=(?:false|0))|--insecure-(?:registry|pull)\b(?!=(?:false|0))"
     r"|-D(?:jib\.)?allowInsecureRegistries=true|--(?:src-|dest-)?tls-verify=false"
 )
@@ -199,7 +199,7 @@ class _Planner:
             present = flags(command.words, tool=command.tool)
             if not any(self._verdict(unit, flag).state == OURS for flag in present):
                 yield from additions(command.words, tool=command.tool)
-        for word in unit.words:
+        for word in _list_words(unit):
             addition = list_addition(word)
             if addition:
                 yield addition
@@ -275,8 +275,14 @@ def _flags_of(unit: Unit) -> Iterator[Flag]:
     yield from unit.flags
     for command in unit.commands:
         yield from flags(command.words, tool=command.tool)
-    for word in unit.words:
+    for word in _list_words(unit):
         yield from list_flags(word)
+
+
+def _list_words(unit: Unit) -> Iterator[Word]:
+    """The words in which a comma list may stand, also within a text that is a command of its own."""
+    for word in unit.words:
+        yield from word.split()
 
 
 def _traces(texts: Texts) -> Iterator[tuple[Path, tuple[int, int]]]:

@@ -27,13 +27,12 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._shell_words
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_values import Context
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_objects import (
         Call,
         Given,
         Reading,
-        Scope,
         Step,
     )
     from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import Path
@@ -87,7 +86,7 @@ def units(reading: Reading) -> Iterator[Unit]:
     for call in reading.calls:
         if call.params:
             yield _of_call(call)
-    for scope in _scopes(reading):
+    for scope in reading.scopes:
         context = Context(scope=scope, environment={})
         yield Unit(context=context, words=tuple(word for given in scope.own.values() for word in _words(given)))
 
@@ -198,9 +197,3 @@ def _words(given: Given) -> Iterator[Word]:
                 yield plain_word(value, path=(*given.path, index), item=True)
     elif isinstance(given.value, str):
         yield from plain_word(given.value, path=given.path).split()
-
-
-def _scopes(reading: Reading) -> Iterable[Scope]:
-    """Every scope with declarations, once."""
-    found = [reading.scope, *(step.scope for step in reading.steps)]
-    return dict.fromkeys(found)
