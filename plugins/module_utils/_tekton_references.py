@@ -8,6 +8,7 @@ import re
 import typing as t
 from dataclasses import dataclass, field
 
+from ansible_collections.splithorizon.registry.plugins.module_utils._shell_words import plain_word
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import Drop, Splice
 
 if t.TYPE_CHECKING:
@@ -57,9 +58,10 @@ class Texts:
 def references(texts: Texts, registry: Registry, *, taken: Iterable[Edit]) -> Iterator[Splice]:
     """The edits that give image references the registry's name; none inside of what is edited already."""
     taken = list(taken)
+    # Nodes pull by the public name in both states.
+    pulled = _pulled_by_nodes(texts) if registry.http else frozenset()
     for path, text in texts.texts.items():
-        if path in texts.unreadable or (registry.http and path[-1] == "image"):
-            # Nodes pull by the public name in both states.
+        if path in texts.unreadable or path in pulled:
             continue
         for start, end in {*registry.references(text), *_whole_names(texts, registry, path)}:
             if not texts.is_comment(path, start) and not is_taken(path, (start, end), taken):
@@ -73,6 +75,14 @@ def mentions(texts: Texts, registry: Registry, *, taken: Iterable[Edit]) -> Iter
         for start, end in registry.mentions(text):
             if not texts.is_comment(path, start) and not is_taken(path, (start, end), taken):
                 yield path, (start, end), texts.unreadable.get(path, "a name of the registry, but no image reference")
+
+
+def _pulled_by_nodes(texts: Texts) -> frozenset[Path]:
+    """Where images of steps and containers stand, in their own entries or in defaults of parameters for them."""
+    images = {path: text for path, text in texts.texts.items() if path[-1] == "image"}
+    names = {plain_word(text).parameter for text in images.values()}
+    defaults = {path for path in texts.texts if path[-1] == "default" and _name_of(texts, path) in names}
+    return frozenset({*images, *defaults})
 
 
 def is_taken(path: Path, span: Span, taken: Iterable[Edit]) -> bool:

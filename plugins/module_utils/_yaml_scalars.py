@@ -233,20 +233,28 @@ def _list_changes(text: str, root: yaml.Node, path: Path, edits: Sequence[Drop |
 def _flow_changes(
     text: str, items: Sequence[yaml.Node], dropped: set[t.Any], inserted: dict[t.Any, tuple[str, ...]]
 ) -> list[tuple[int, int, str]]:
+    spans = [(item.start_mark.index, item.end_mark.index) for item in items]
     changes: list[tuple[int, int, str]] = []
-    kept = [index for index in range(len(items)) if index not in dropped]
-    for index, item in enumerate(items):
-        first, end = item.start_mark.index, item.end_mark.index
+    for index, (first, end) in enumerate(spans):
         if index in inserted:
             changes.append((end, end, "".join(f", {_quoted(value, text[first])}" for value in inserted[index])))
-        if index not in dropped:
-            continue
-        if any(other < index for other in kept):
-            changes.append((items[index - 1].end_mark.index, end, ""))
-        else:
-            following = items[index + 1].start_mark.index if index + 1 < len(items) else end
-            changes.append((first, following, ""))
+        if index in dropped:
+            has_kept_before = any(other not in dropped for other in range(index))
+            before = spans[index - 1][1] if has_kept_before else None
+            behind = spans[index + 1][0] if index + 1 < len(spans) else None
+            changes.append((*_with_comma(text, (first, end), before=before, behind=behind), ""))
     return changes
+
+
+def _with_comma(text: str, span: Span, *, before: int | None, behind: int | None) -> Span:
+    """An item of a flow sequence with the comma that goes with it, and without its neighbours' comments."""
+    first, end = span
+    if before is not None and "#" not in text[before:first]:
+        return before, end
+    if behind is None:
+        return first, end
+    gap = text[end:behind]
+    return first, behind if "#" not in gap else end + gap.index(",") + 1
 
 
 def _quoted(value: str, like: str = "") -> str:
@@ -259,8 +267,10 @@ def _line_starts(text: str) -> list[int]:
 
 
 def _changed(text: str, changes: Sequence[tuple[int, int, str]]) -> str:
+    done = len(text)
     for start, end, new in sorted(changes, reverse=True):
-        text = text[:start] + new + text[end:]
+        text = text[:start] + new + text[max(start, min(end, done)) :]
+        done = start
     return text
 
 

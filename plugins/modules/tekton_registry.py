@@ -43,7 +43,8 @@ options:
     description:
       - V(https) takes flags out. V(http) is the way back and adds those that a builder needs for plain HTTP, where it
         is sure that the registry is meant.
-      - With V(http), the C(image) of a step or container keeps its name, since nodes pull by the public one.
+      - With V(http), the C(image) of a step or container keeps its name, since nodes pull by the public one; so does
+        the default of a parameter that is used for it.
     type: str
     choices: [https, http]
     default: https
