@@ -74,6 +74,7 @@ options:
     type: str
     default: ""
 notes:
+  - In a cluster it lists the kinds that it edits, and TaskRuns and PipelineRuns, and updates what it edits.
   - A flag of kaniko, buildah, podman, skopeo or jib is taken to be for the registry of the images in the same command,
     also where it is about images that a Dockerfile names.
   - Over HTTP, BuildKit needs no flag where C(buildkitd.toml) has C(http = true) for the registry.
