@@ -60,6 +60,33 @@ _TAG = re.compile(r"(?:-t|--tag)(?:=(?P<value>.*))?", re.DOTALL)
 _JIB_FLAG = re.compile(r"-D(?:jib\.)?(?:allowInsecureRegistries|sendCredentialsOverHttp)(?:=(?P<value>.*))?", re.DOTALL)
 _JIB_IMAGE = re.compile(r"(?:-D(?:jib\.to\.)?image|--image)=(?P<value>.*)", re.DOTALL)
 _JIB_HTTP = ("-Djib.allowInsecureRegistries=true", "-Djib.sendCredentialsOverHttp=true")
+# Of buildah, podman and skopeo, where the value may stand in the next word.
+_OPTIONS_WITH_VALUE = frozenset(
+    {
+        "--authfile",
+        "--build-arg",
+        "--cert-dir",
+        "--creds",
+        "--dest-creds",
+        "--digestfile",
+        "--file",
+        "--format",
+        "--iidfile",
+        "--label",
+        "--password",
+        "--platform",
+        "--root",
+        "--runroot",
+        "--src-creds",
+        "--storage-driver",
+        "--tag",
+        "--username",
+        "-f",
+        "-p",
+        "-t",
+        "-u",
+    }
+)
 
 # The sides of a copy, by what their options start with.
 _SIDES = ("src-", "dest-")
@@ -158,7 +185,9 @@ def _transferred(words: Words, side: str) -> dict[str, tuple[Word, ...]]:
         return {"hosts": tuple(rest[-1:])}
     if command in _BUILDS:
         return {"images": tuple(image for _word, image in _values(words, _TAG))}
-    return {"images": tuple([word for word in rest if word.text.startswith("docker://")] or rest[-1:])}
+    named = [word for word in rest if word.text.startswith("docker://")]
+    # A word that may be an image's name; of another option's value it is not sure then for which registry it is.
+    return {"images": tuple(named or [word for word in rest if "/" in word.text or word.holes])}
 
 
 def _is_local(word: Word) -> bool:
@@ -172,8 +201,13 @@ def _command(words: Words) -> Word | None:
 
 
 def _operands(words: Words) -> list[Word]:
-    """Words that are no options; an option's value in a word of its own is among them."""
-    return [word for word in words if not word.text.startswith("-")]
+    """Words that are no options and, as far as these are known, no values of options."""
+    before = [None, *words]
+    return [
+        word
+        for option, word in zip(before, words, strict=False)
+        if not word.text.startswith("-") and not (option and option.text in _OPTIONS_WITH_VALUE)
+    ]
 
 
 def _jib_flags(words: Words) -> Iterator[Flag]:
