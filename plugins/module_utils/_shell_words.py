@@ -42,7 +42,7 @@ TEKTON = re.compile(
 _PARAMETER = re.compile(
     r"\$\((?:inputs\.|tt\.)?params(?:\.(?P<name>[\w-]+)|\[(?P<quote>[\"'])(?P<quoted>[^\"']+)(?P=quote)\])(?:\[\*\])?\)"
 )
-_VARIABLE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<braced>\w+)(?:\[[@*]\])?\})")
+_VARIABLE = re.compile(r"\$(?:(?P<bare>\w+)|\{(?P<braced>\w+)(?:\[[@*]\])?(?::?-)?\})")
 _FIRST_HOLE, _LAST_HOLE = 0xE000, 0xF8FF  # characters for private use: no text has a meaning for them
 _MAX_DEPTH = 6
 
@@ -97,7 +97,7 @@ def parameter_name(expansion: str) -> str | None:
 
 
 def variable_name(expansion: str) -> str | None:
-    """``DEST`` of ``$DEST``, ``${DEST}`` or ``${DEST[@]}``; None for another expansion."""
+    """``DEST`` of ``$DEST``, ``${DEST}``, ``${DEST[@]}`` or ``${DEST:-}``; None for another expansion."""
     found = _VARIABLE.fullmatch(expansion)
     return (found["bare"] or found["braced"]) if found else None
 

@@ -29,13 +29,13 @@ _WHAT = {
 _SECRET = re.compile(r"((?:--?p(?:assword)?|--creds|--token)(?:=|\s+))(?!\$)\S+")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, order=True)
 class Finding:
     """``where``: a file, or an object and the entry in it; ``line``: of the file or of the entry's text."""
 
-    kind: str
     where: str
     line: int
+    kind: str
     text: str
     reason: str = ""
 

@@ -64,6 +64,8 @@ _TRACES = re.compile(
     r"|--skip-tls-verify(?:-pull|-registry)?\b(?!=(?:false|0))|--insecure-(?:registry|pull)\b(?!=(?:false|0))"
     r"|-D(?:jib\.)?allowInsecureRegistries=true|--(?:src-|dest-)?tls-verify=false"
 )
+# Other programs have this option too, and mean something else.
+_TRACES_OF_KANIKO = re.compile(r"--insecure(?![\w=-])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,7 +289,8 @@ def _list_words(unit: Unit) -> Iterator[Word]:
 
 def _traces(texts: Texts) -> Iterator[tuple[Path, tuple[int, int]]]:
     for path, text in texts.texts.items():
-        for found in _TRACES.finditer(text):
+        of_kaniko = _TRACES_OF_KANIKO.finditer(text) if "kaniko" in text else ()
+        for found in (*_TRACES.finditer(text), *of_kaniko):
             if not texts.is_comment(path, found.start()):
                 yield path, found.span()
 
@@ -308,5 +311,7 @@ def _with_blanks(text: str, start: int, end: int) -> tuple[int, int]:
     is_last_of_its_line = re.match(r"[ \t]*(?:\n|$)", text[end:]) is not None
     if gap and (is_last_of_its_line or "\n" not in gap.replace("\\\n", "")):
         return first, end
+    if not gap and text[:start] and text[start - 1] not in "\"'(":
+        return start, end  # what an assignment gives
     behind = re.match(r"(?:[ \t\n]|\\\n)*", text[end:])
     return start, end + (len(behind[0]) if behind else 0)

@@ -245,8 +245,8 @@ def _findings(
 ) -> dict[str, t.Any]:
     names = {"edits": done, "unsure": unsure, "refused": refused, "without_credentials": without}
     left = [*(done if module.check_mode else ()), *unsure, *refused]
-    shown = {name: [finding.result for finding in found] for name, found in names.items()}
-    return {**shown, "findings": [finding.message for finding in left]}
+    shown = {name: [finding.result for finding in sorted(found)] for name, found in names.items()}
+    return {**shown, "findings": [finding.message for finding in sorted(left)]}
 
 
 def main() -> t.NoReturn:
