@@ -78,7 +78,8 @@ def _pushes(step: Step, units: Iterable[Unit], registry: Registry) -> bool:
     for unit in units:
         images = [image for word in unit.words for image in list_images(word)]
         images += [image for command in unit.commands for image in pushed_images(command.words, tool=command.tool)]
-        if unit.step is step and unit.context.verdict(registry, images=images).state == OURS:
+        own = images if unit.step is step else []
+        if any(unit.context.verdict(registry, images=[image]).state == OURS for image in own):
             return True
     return False
 
