@@ -76,7 +76,7 @@ def _has_credentials(step: Step, task: Mapping[str, Tree]) -> bool:
 
 def _pushes(step: Step, units: Iterable[Unit], registry: Registry) -> bool:
     for unit in units:
-        images = [image for word in unit.words for image in list_images(word)]
+        images = [image for word in unit.words for part in word.split() for image in list_images(part)]
         images += [image for command in unit.commands for image in pushed_images(command.words, tool=command.tool)]
         own = images if unit.step is step else []
         if any(unit.context.verdict(registry, images=[image]).state == OURS for image in own):
