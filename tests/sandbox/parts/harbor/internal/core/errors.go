@@ -20,6 +20,7 @@ func (e apiError) status() int {
 		"UNAUTHORIZED": http.StatusUnauthorized,
 		"FORBIDDEN":    http.StatusForbidden,
 		"NOT_FOUND":    http.StatusNotFound,
+		"CONFLICT":     http.StatusConflict,
 		"PRECONDITION": http.StatusPreconditionFailed,
 	}[e.Code]
 }

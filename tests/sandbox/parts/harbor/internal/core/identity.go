@@ -57,8 +57,8 @@ func (s *Server) identify(r *http.Request) identity {
 	if !ok {
 		return identity{}
 	}
-	if robot, found := s.config.Robots[name]; found && same(robot.Secret, password) {
-		return identity{name: name, robot: &robot}
+	if robot := s.robots.login(name, password); robot != nil {
+		return identity{name: name, robot: robot}
 	}
 	if name == "admin" && same(s.config.AdminPassword, password) {
 		return identity{name: name, admin: true}

@@ -16,6 +16,7 @@ type Server struct {
 	config   Config
 	tokens   *tokens
 	registry http.Handler
+	robots   *robotStore
 	health   *health
 	api      *http.ServeMux
 	started  time.Time
@@ -31,6 +32,7 @@ func New(ctx context.Context, config Config) (*Server, error) {
 		config:   config,
 		tokens:   signing,
 		registry: newRegistryProxy(config),
+		robots:   newRobotStore(config.Robots),
 		health:   newHealth(ctx, config),
 		api:      http.NewServeMux(),
 		started:  time.Now(),
@@ -45,6 +47,7 @@ func (s *Server) routes() {
 	s.api.HandleFunc("GET /api/v2.0/health", s.serveHealth)
 	s.api.HandleFunc("GET /api/v2.0/systeminfo", s.serveSystemInfo)
 	s.api.HandleFunc("GET /api/v2.0/users/current", s.serveCurrentUser)
+	s.robotRoutes()
 	s.api.HandleFunc("/service/token", s.serveToken)
 	s.api.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		sendError(w, apiError{"NOT_FOUND", fmt.Sprintf("path %s was not found", r.URL.Path)})
