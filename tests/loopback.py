@@ -88,7 +88,7 @@ def serve(answer, *, certificate=None, folder=None):
         def _answer(self):
             answer(self)
 
-        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _answer
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
 
         def log_message(self, *_args):
             pass
