@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import loopback
 
-ROBOT = ("robot$ci", "secret")
+ROBOT = ("robot$ci", "given-password")
 REPOSITORY = "library/proof"
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import typing as t
+from datetime import UTC, datetime
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
     CoreDns,
@@ -14,8 +15,12 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_api import connect as connect_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robots import expiry
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robots import step as plan_robot
 from ansible_collections.splithorizon.registry.plugins.module_utils._probe import probe
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import differ as secrets_differ
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
@@ -27,9 +32,11 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._spegel impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_release import SpegelRelease
 
 if t.TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
 
-__all__ = ["STEPS", "alias", "dns", "gateway", "harbor", "prove", "spegel"]
+__all__ = ["STEPS", "alias", "dns", "gateway", "harbor", "prove", "pull_secrets", "robots", "spegel"]
 
 Warn = t.Callable[[str], None]
 
@@ -93,7 +100,31 @@ def harbor(cluster: Cluster, asked: Json) -> bool:
     return bool(planned.changed or found.stale)
 
 
-STEPS: dict[str, t.Callable[[Cluster, Json], bool]] = {"alias": alias, "dns": dns, "spegel": spegel, "harbor": harbor}
+def pull_secrets(cluster: Cluster, asked: Sequence[Json]) -> bool:
+    """Whether M(docker_config_secret) or M(service_account_pull_secret) would change one of the secrets' objects."""
+    differing = [secrets_differ(cluster, one) for one in asked]  # all of them: each may be wrong input
+    return any(differing)
+
+
+STEPS: dict[str, t.Callable[[Cluster, t.Any], bool]] = {
+    "alias": alias,
+    "dns": dns,
+    "pull_secrets": pull_secrets,
+    "spegel": spegel,
+    "harbor": harbor,
+}
+
+
+def robots(asked: Json, *, warn: Warn) -> bool:
+    """Whether M(harbor_robot) would change one of the accounts; warns of those that expire soon."""
+    api, now = connect_harbor(asked, warn=warn), datetime.now(UTC)
+    steps = [plan_robot(api, one, now=now) for one in asked["accounts"]]
+    for step in steps:
+        if step.found and step.wanted:
+            after = step.found.after(step.wanted)
+            if warning := expiry(after, now=now, min_valid_days=asked["min_valid_days"])[1]:
+                warn(warning)
+    return any(step.change.changed for step in steps)
 
 
 def gateway(asked: Json, *, connect: t.Callable[[], Cluster], warn: Warn) -> Json:

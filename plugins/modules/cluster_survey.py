@@ -10,8 +10,9 @@ short_description: Which steps of the migration would change one cluster, and wh
 version_added: 0.1.0
 description:
   - Reads in one process what M(splithorizon.registry.coredns_rewrite), M(splithorizon.registry.spegel_registries),
-    M(splithorizon.registry.harbor_core_patch) and the alias Service would change, so that a site where nothing differs
-    costs as little as it can. Never changes anything.
+    M(splithorizon.registry.harbor_core_patch), M(splithorizon.registry.harbor_robot),
+    M(splithorizon.registry.docker_config_secret) and the alias Service would change, so that a site where nothing
+    differs costs as little as it can. Never changes anything.
   - It plans as those modules do, and gives their errors. It sends nothing, so what the server itself would refuse is
     found by their check mode only.
   - Where no step would change anything, it reads what M(splithorizon.registry.coredns_probe) and
@@ -163,6 +164,149 @@ options:
         description: The C(CORE_URL) to have, the chart's own where empty.
         type: str
         default: ""
+  robots:
+    description: Robot accounts of Harbor, as for M(splithorizon.registry.harbor_robot).
+    type: dict
+    suboptions:
+      url:
+        description: Scheme, host and port of Harbor.
+        type: str
+        required: true
+      address:
+        description: Address to connect to in place of DNS.
+        type: str
+      ca:
+        description: Certificates (PEM) to verify Harbor's with, in place of the system's.
+        type: str
+      username:
+        description: Account that may manage robot accounts.
+        type: str
+        required: true
+      password:
+        description: Its password.
+        type: str
+        required: true
+      timeout:
+        description: Seconds for each request.
+        type: int
+        default: 10
+      min_valid_days:
+        description: Warn where an account expires in fewer days.
+        type: int
+        default: 14
+      accounts:
+        description: The accounts.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: Its name, without prefix and project.
+            type: str
+            required: true
+          project:
+            description: Project that it belongs to.
+            type: str
+          secret:
+            description: Secret that it is to have.
+            type: str
+          permissions:
+            description: All that it may do.
+            type: list
+            elements: dict
+            suboptions:
+              kind:
+                description: What C(namespace) names.
+                type: str
+                choices: [project, system]
+                default: project
+              namespace:
+                description: A project, V(*) for every project, V(/) for the system.
+                type: str
+                required: true
+              access:
+                description: Actions on resources.
+                type: list
+                elements: dict
+                required: true
+                suboptions:
+                  resource:
+                    description: As Harbor names it.
+                    type: str
+                    required: true
+                  action:
+                    description: As Harbor names it.
+                    type: str
+                    required: true
+          duration:
+            description: Days from its creation until it expires, V(-1) for never.
+            type: int
+          disable:
+            description: Whether it is kept from being used.
+            type: bool
+          description:
+            description: A text for people.
+            type: str
+          state:
+            description: Whether it is to be there.
+            type: str
+            choices: [present, absent]
+            default: present
+  pull_secrets:
+    description: >-
+      Secrets, as for M(splithorizon.registry.docker_config_secret), and the service accounts that list them where they
+      are there, as for M(splithorizon.registry.service_account_pull_secret).
+    type: list
+    elements: dict
+    suboptions:
+      namespaces:
+        description: Namespaces of the Secret.
+        type: list
+        elements: str
+        required: true
+      name:
+        description: Its name.
+        type: str
+        required: true
+      registries:
+        description: What it is to hold.
+        type: list
+        elements: dict
+        required: true
+        suboptions:
+          name:
+            description: Host of the registry.
+            type: str
+            required: true
+          username:
+            description: Account to log in with.
+            type: str
+          password:
+            description: Its password.
+            type: str
+          state:
+            description: Whether the registry is to have an entry.
+            type: str
+            choices: [present, absent]
+            default: present
+      config_json:
+        description: Whether it has the key C(config.json) too.
+        type: bool
+      added_only:
+        description: Whether only entries that were added go.
+        type: bool
+        default: false
+      service_accounts:
+        description: Service accounts of these namespaces that are to list it.
+        type: list
+        elements: str
+        default: []
+      lists:
+        description: Which of their lists.
+        type: list
+        elements: str
+        choices: [imagePullSecrets, secrets]
+        default: [imagePullSecrets]
   proof:
     description: What must hold from inside the cluster.
     type: dict
@@ -264,8 +408,11 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
-from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove
+from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove, robots
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_api import HARBOR_SPEC
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robots import ROBOT_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import ACCOUNTS_SPEC, SECRET_SPEC
 
 STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 REQUIRED: dict[str, t.Any] = {"type": "str", "required": True}
@@ -310,6 +457,11 @@ OPTIONS: dict[str, t.Any] = {
         "external_url": REQUIRED,
         "core_url": {"type": "str", "default": ""},
     },
+    "robots": {
+        **HARBOR_SPEC,
+        "min_valid_days": {"type": "int", "default": 14},
+        "accounts": {"type": "list", "elements": "dict", "required": True, "options": ROBOT_SPEC},
+    },
     "proof": {
         "name": REQUIRED,
         "target": REQUIRED,
@@ -323,7 +475,11 @@ OPTIONS: dict[str, t.Any] = {
         "timeout": SECONDS,
     },
 }
-SPEC: dict[str, t.Any] = {name: {"type": "dict", "options": options} for name, options in OPTIONS.items()}
+PULL_SECRET: dict[str, t.Any] = {**SECRET_SPEC, "service_accounts": STRINGS, "lists": ACCOUNTS_SPEC["lists"]}
+SPEC: dict[str, t.Any] = {
+    **{name: {"type": "dict", "options": options} for name, options in OPTIONS.items()},
+    "pull_secrets": {"type": "list", "elements": "dict", "options": PULL_SECRET},
+}
 
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
@@ -332,6 +488,8 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         gateway(params["gateway"], connect=lambda: Cluster(params), warn=module.warn)
     cluster = Cluster(params)
     differing = [name for name, differs in STEPS.items() if params[name] and differs(cluster, params[name])]
+    if params["robots"] and robots(params["robots"], warn=module.warn):
+        differing.append("robots")
     asked = params["proof"] and not differing
     problems = prove(cluster, params["proof"], warn=module.warn) if asked else []
     return [], {"differing": differing, "proven": bool(asked and not problems), "problems": problems}

@@ -141,6 +141,11 @@ days_left:
   returned: when the robot is there
   type: int
   sample: 90
+expiry_warning:
+  description: The warning that was given, empty where it expires later than O(min_valid_days) or never.
+  returned: when the robot is there
+  type: str
+  sample: ''
 """
 
 import typing as t
@@ -170,7 +175,7 @@ def robot(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     times, warning = expiry(after, now=datetime.now(UTC), min_valid_days=module.params["min_valid_days"])
     if warning:
         module.warn(warning)
-    return [planned.change], {"name": after.name, "id": after.id, **times}
+    return [planned.change], {"name": after.name, "id": after.id, **times, "expiry_warning": warning}
 
 
 def main() -> t.NoReturn:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import json
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.splithorizon.registry.plugins.module_utils import _coredns, _http
 from fake_cluster import FakeCluster
 from fake_harbor import REPOSITORY, ROBOT, FakeHarbor
+from fake_harbor_api import ADMIN, FakeHarborApi
 
 MODULE = "ansible_collections.splithorizon.registry.plugins.modules.cluster_survey"
 NAME, TARGET = "harbor.example.com", "envoy-proxy.gw.svc.cluster.local"
@@ -166,3 +168,54 @@ def test_the_errors_are_those_of_the_steps(survey):
     found = survey()
     assert found["failed"]
     assert "ConfigMap kube-system/coredns" in found["msg"]
+
+
+LOGIN = {"name": NAME, "username": "robot$pull", "password": "One"}
+PULL_SECRET = {"name": "pull", "namespaces": ["apps"], "registries": [LOGIN], "service_accounts": ["default"]}
+
+
+def pull_secret(password="One"):
+    auth = base64.b64encode(f"robot$pull:{password}".encode()).decode()
+    text = base64.b64encode(json.dumps({"auths": {NAME: {"auth": auth}}}).encode()).decode()
+    kind = "kubernetes.io/dockerconfigjson"
+    return thing("Secret", "apps", "pull", type=kind, data={".dockerconfigjson": text})
+
+
+def account(*listed):
+    return thing("ServiceAccount", "apps", "default", imagePullSecrets=[{"name": name} for name in listed])
+
+
+@pytest.mark.parametrize(
+    ("objects", "entry", "differing"),
+    [
+        ([pull_secret(), account("old", "pull")], LOGIN, []),
+        ([pull_secret("Two"), account("old", "pull")], LOGIN, ["pull_secrets"]),
+        ([pull_secret(), account("old")], LOGIN, ["pull_secrets"]),
+        ([thing("Namespace", None, "apps"), account("old", "pull")], LOGIN, ["pull_secrets"]),
+        ([account("old")], {"name": NAME, "state": "absent"}, []),
+        ([account("old", "pull")], {"name": NAME, "state": "absent"}, ["pull_secrets"]),
+    ],
+)
+def test_pull_secrets_differ_with_what_lists_them(survey, objects, entry, differing):
+    for one in objects:
+        one["metadata"]["resourceVersion"] = "1"
+        survey.cluster.objects[one["kind"], one["metadata"]["namespace"], one["metadata"]["name"]] = one
+    found = survey(pull_secrets=[{**PULL_SECRET, "registries": [entry]}])
+    assert (found["differing"], found["proven"]) == (differing, not differing)
+
+
+def test_a_pull_secret_in_a_namespace_that_is_not_there_is_wrong_input(survey):
+    assert survey(pull_secrets=[PULL_SECRET])["msg"].startswith("namespace apps: does not exist")
+
+
+@pytest.mark.parametrize(("secret", "differing"), [("Wanted1secret", []), ("Other1secret", ["robots"])])
+def test_robots_differ_where_their_secret_opens_nothing(survey, tmp_path_factory, secret, differing):
+    ca, harbor = loopback.make_ca(), FakeHarborApi()
+    harbor.add("pull", "Wanted1secret")
+    certificate = loopback.make_certificate(ca, NAME)
+    with loopback.serve(harbor, certificate=certificate, folder=tmp_path_factory.mktemp("harbor")) as port:
+        there = {"url": f"https://{NAME}", "address": f"127.0.0.1:{port}", "ca": ca.pem}
+        account = {"username": ADMIN[0], "password": ADMIN[1]}
+        found = survey(robots={**there, **account, "accounts": [{"name": "pull", "secret": secret}]})
+    assert (found["differing"], found["proven"]) == (differing, not differing)
+    assert {method for method, _path, _body in harbor.requests} == {"GET"}
