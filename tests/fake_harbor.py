@@ -24,6 +24,8 @@ class FakeHarbor:
         self.location = ""
         self.deletes = True
         self.token_status = 200
+        self.manifest_status = 200
+        self.blob_location = ""
 
     def __call__(self, handler):
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
@@ -75,10 +77,24 @@ class FakeHarbor:
                 self.manifests = {tag: one for tag, one in self.manifests.items() if digest_of(one) != digest}
             status = 202 if self.deletes else 405
             return loopback.reply(handler, status, _errors("The operation is unsupported."))
+        if path == "tags/list":
+            found = json.dumps({"name": REPOSITORY, "tags": list(self.manifests)}).encode()
+            return (
+                loopback.reply(handler, 200, found) if self.manifests else loopback.reply(handler, 404, _errors("none"))
+            )
+        if path.startswith("blobs/"):
+            return self._blob(handler, path.removeprefix("blobs/"))
+        if self.manifest_status != 200:
+            return loopback.reply(handler, self.manifest_status, _errors("held back"))
         tag = path.removeprefix("manifests/")
         if tag not in self.manifests:
             return loopback.reply(handler, 404, _errors("not found"))
         return loopback.reply(handler, 200, self.manifests[tag], Docker_Content_Digest=digest_of(self.manifests[tag]))
+
+    def _blob(self, handler, digest):
+        if self.blob_location:
+            return loopback.reply(handler, 307, b"moved", Location=self.blob_location)
+        return loopback.reply(handler, 200, self.blobs[digest])
 
 
 def _errors(message):

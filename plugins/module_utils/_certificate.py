@@ -22,6 +22,7 @@ class Certificate:
     """``names`` are DNS names (lower case) and IP addresses; the times carry their zone (UTC)."""
 
     names: tuple[str, ...]
+    subject: str
     issuer: str
     not_before: datetime
     not_after: datetime
@@ -74,6 +75,7 @@ def _load_all(pem: str, where: str) -> list[x509.Certificate]:
 def _read(certificate: x509.Certificate) -> Certificate:
     return Certificate(
         names=_names(certificate),
+        subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

@@ -8,6 +8,7 @@ import typing as t
 from dataclasses import dataclass
 
 import yaml
+from ansible_collections.splithorizon.registry.plugins.module_utils._client_words import CLIENTS_SAY
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 
 if t.TYPE_CHECKING:
@@ -48,7 +49,8 @@ def _as_text(value: t.Any) -> str:
 
 def fail(module: AnsibleModule, error: RegistryError) -> t.NoReturn:
     """Leave the module with its one error."""
-    module.fail_json(msg=str(error), problem=error.problem, where=error.where, cure=error.cure)
+    named = {"kind": error.kind, "clients_say": CLIENTS_SAY[error.kind]} if error.kind else {}
+    module.fail_json(msg=str(error), problem=error.problem, where=error.where, cure=error.cure, **named)
     raise AssertionError  # fail_json does not return, which its types do not say
 
 

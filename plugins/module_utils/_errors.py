@@ -11,13 +11,15 @@ class RegistryError(Exception):
     """Something the user can act on.
 
     ``problem`` says what is wrong, ``where`` names the place (an option, a file and line, a node, an object),
-    ``cure`` says what to do. None of them may carry a secret.
+    ``cure`` says what to do. None of them may carry a secret. ``kind`` is a key of ``_client_words``, for what clients
+    of a registry have words of their own for.
     """
 
-    def __init__(self, problem: str, *, where: str = "", cure: str = "") -> None:
+    def __init__(self, problem: str, *, where: str = "", cure: str = "", kind: str = "") -> None:
         self.problem = problem
         self.where = where
         self.cure = cure
+        self.kind = kind
         super().__init__(str(self))
 
     def __str__(self) -> str:

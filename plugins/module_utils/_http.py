@@ -15,25 +15,28 @@ import re
 import socket
 import ssl
 import threading
+import time
 import typing as t
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from itertools import pairwise
 from urllib.parse import urlsplit
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._certificate import (
-    Certificate,
-    check_bundle,
-    from_der,
-)
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotReady, Unreachable
+from ansible_collections.splithorizon.registry.plugins.module_utils._certificate import Certificate, check_bundle
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Unreachable
 from ansible_collections.splithorizon.registry.plugins.module_utils._names import http_url, ip_address
+from ansible_collections.splithorizon.registry.plugins.module_utils._tls import (
+    handshake,
+    look,
+    refused,
+    verified_chain,
+)
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-__all__ = ["Answer", "Client", "Origin", "Stream", "Way", "direct", "parse_address", "parse_url"]
+__all__ = ["Answer", "Client", "Origin", "Stream", "Timing", "Way", "direct", "parse_address", "parse_url"]
 
 MAX_ANSWER = 8 * 1024 * 1024
 CHUNK = 64 * 1024
@@ -41,11 +44,6 @@ PORTS = {"http": 80, "https": 443}
 
 MAX_PORT = 65535
 _ADDRESS = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[^:]*))(?::(?P<port>\d+))?")
-
-# X509_V_ERR_… of OpenSSL's x509_vfy.h
-EXPIRED, NOT_YET_VALID, WRONG_NAME = {10}, {9}, {62, 64}
-# OpenSSL's words for bytes that are no TLS record: what a server that speaks plain HTTP answers to a hello
-NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +75,29 @@ Way = t.Callable[[str, int], "AbstractContextManager[Stream]"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Seconds that each part of one request took. ``connect`` has DNS in it, ``tls`` is 0 where there is none."""
+
+    connect: float
+    tls: float
+    answer: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One HTTP response, its peer, and the server's certificate where it came over TLS."""
+    """One HTTP response, its peer, and over TLS the certificates that were verified, the server's first."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
     peer: str
-    certificate: Certificate | None
+    chain: tuple[Certificate, ...]
+    timing: Timing
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The server's own."""
+        return self.chain[0] if self.chain else None
 
     def header(self, name: str) -> str:
         """The first header of that name, in any case; empty where there is none."""
@@ -127,12 +140,12 @@ def direct(*, seconds: float, address: str | None = None, port: int | None = Non
             connection = socket.create_connection(target, timeout=seconds)
         except socket.gaierror as error:
             cure = "Check the name, and the resolver of this machine; or give an address"
-            raise Unreachable(f"name does not resolve: {error.strerror}", where=host, cure=cure) from error
+            problem = f"name does not resolve: {error.strerror}"
+            raise Unreachable(problem, where=host, cure=cure, kind="name_unknown") from error
         except OSError as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
-            raise Unreachable(
-                f"cannot connect: {reason}", where=peer, cure="Check address, port and network"
-            ) from error
+            cure = "Check address, port and network"
+            raise Unreachable(f"cannot connect: {reason}", where=peer, cure=cure, kind="unreachable") from error
         with connection:
             yield Stream(socket=connection, peer=peer)
 
@@ -145,6 +158,22 @@ class _Request:
     path: str
     headers: Mapping[str, str]
     body: bytes | None
+    into: Callable[[bytes], object] | None
+
+
+class _Watch:
+    """Laps of one request: connected, secured, answered."""
+
+    def __init__(self) -> None:
+        self._times = [time.monotonic()]
+
+    def lap(self) -> None:
+        self._times.append(time.monotonic())
+
+    def timing(self) -> Timing:
+        self.lap()
+        connect, tls, answer = (after - before for before, after in pairwise(self._times))
+        return Timing(connect=connect, tls=tls, answer=answer)
 
 
 class Client:
@@ -166,63 +195,43 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         host: str | None = None,
+        into: Callable[[bytes], object] | None = None,
     ) -> Answer:
-        """One request and its whole answer. ``host`` is the Host header where it is to differ from the origin's."""
+        """One request and its whole answer. ``host`` is the Host header where it is to differ from the origin's.
+
+        With ``into``, the body of a status 200 goes there piece by piece, however large, and not into the answer.
+        """
         fields = {"Host": host or origin.netloc, "Connection": "close", **(headers or {})}
-        request = _Request(method=method, path=path, headers=fields, body=body)
+        request = _Request(method=method, path=path, headers=fields, body=body, into=into)
+        watch = _Watch()
         with self._way(origin.host, origin.port) as stream:
             stream.socket.settimeout(self._seconds)
+            watch.lap()
             if origin.scheme == "http":
-                return self._exchange(request, stream, origin, stream.socket, None)
+                watch.lap()
+                return self._exchange(request, stream, origin, stream.socket, watch=watch)
             with self._tls(stream, origin) as secure:
-                return self._exchange(request, stream, origin, secure, _certificate(secure))
+                watch.lap()
+                chain = verified_chain(secure)
+                return self._exchange(request, stream, origin, secure, watch=watch, chain=chain)
 
     @contextmanager
     def _tls(self, stream: Stream, origin: Origin) -> Iterator[ssl.SSLSocket]:
-        context = ssl.create_default_context(cadata=self._ca)
         where = f"{origin} ({stream.peer})"
         try:
-            secure = context.wrap_socket(stream.socket, server_hostname=origin.host)
+            secure = handshake(stream.socket, host=origin.host, ca=self._ca, where=where)
         except ssl.SSLCertVerificationError as error:
-            raise self._refused(error, origin, where) from error
-        except ssl.SSLError as error:
-            if error.reason in NOT_TLS:
-                cure = "Give the port that speaks TLS, or an http:// URL"
-                raise NotReady("answers in plain HTTP, not TLS", where=where, cure=cure) from error
-            cure = f"Check that a certificate for {origin.host} is configured there"
-            raise NotReady(f"TLS handshake failed: {error.reason or error}", where=where, cure=cure) from error
-        except OSError as error:
-            reason = "no answer in time" if isinstance(error, TimeoutError) else "connection ended"
-            cure = f"Check that the server there has a listener and a certificate for {origin.host}"
-            raise Unreachable(f"TLS handshake failed: {reason}", where=where, cure=cure) from error
+            seen = self._look(origin)
+            raise refused(error, host=origin.host, seen=seen, ca=self._ca, where=where) from error
         with secure:
             yield secure
 
-    def _refused(self, error: ssl.SSLCertVerificationError, origin: Origin, where: str) -> NotReady:
-        seen = self._look(origin)
-        by = f" (issuer {seen.issuer})" if seen else ""
-        if error.verify_code in WRONG_NAME:
-            names = ", ".join(seen.names) if seen and seen.names else "no name at all"
-            problem, cure = f"certificate is not for {origin.host} but for {names}", "Serve one that covers the name"
-        elif error.verify_code in EXPIRED:
-            problem, cure = f"certificate has expired{_when(seen, 'not_after')}", "Renew it"
-        elif error.verify_code in NOT_YET_VALID:
-            problem, cure = f"certificate is not valid yet{_when(seen, 'not_before')}", "Check the clocks"
-        else:
-            problem = f"certificate is not trusted{by}: {error.verify_message}"
-            cure = "Give the CA that signed it as ca" if not self._ca else "It was not signed by the given ca"
-        return NotReady(problem, where=where, cure=cure)
-
     def _look(self, origin: Origin) -> Certificate | None:
         """The certificate that has just been refused, only to say what it is: nothing is sent over this connection."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
         try:
             with self._way(origin.host, origin.port) as stream:
                 stream.socket.settimeout(self._seconds)
-                with context.wrap_socket(stream.socket, server_hostname=origin.host) as secure:
-                    return _certificate(secure)
+                return look(stream.socket, host=origin.host)
         except (OSError, Unreachable):
             return None
 
@@ -232,7 +241,9 @@ class Client:
         stream: Stream,
         origin: Origin,
         connection: socket.socket,
-        certificate: Certificate | None,
+        *,
+        watch: _Watch,
+        chain: tuple[Certificate, ...] = (),
     ) -> Answer:
         where = f"{request.method} {origin}{request.path.partition('?')[0]} ({stream.peer})"
         sender = http.client.HTTPConnection(origin.host, origin.port)
@@ -241,13 +252,14 @@ class Client:
             try:
                 sender.request(request.method, request.path, request.body, dict(request.headers))
                 response = sender.getresponse()
-                content = _read(response)
+                content = _read(response, request.into)
                 if response.length:
                     raise http.client.IncompleteRead(b"", response.length)
             except (OSError, http.client.HTTPException) as error:
                 if out_of_time.is_set() or isinstance(error, TimeoutError):
                     cure = "See whether the server is overloaded, or allow more time"
-                    raise Unreachable(f"no answer within {self._seconds:g} s", where=where, cure=cure) from error
+                    problem = f"no answer within {self._seconds:g} s"
+                    raise Unreachable(problem, where=where, cure=cure, kind="slow") from error
                 raise Unreachable(f"no whole HTTP answer: {error or type(error).__name__}", where=where) from error
         if content is None:
             raise Unreachable(f"answers with more than {MAX_ANSWER} bytes", where=where)
@@ -256,7 +268,8 @@ class Client:
             headers=tuple(response.getheaders()),
             body=content,
             peer=stream.peer,
-            certificate=certificate,
+            chain=chain,
+            timing=watch.timing(),
         )
 
 
@@ -278,23 +291,13 @@ def _limit(connection: socket.socket, seconds: float) -> Iterator[threading.Even
         timer.cancel()
 
 
-def _read(response: http.client.HTTPResponse) -> bytes | None:
+def _read(response: http.client.HTTPResponse, into: Callable[[bytes], object] | None) -> bytes | None:
     content = bytearray()
     while chunk := response.read(CHUNK):
+        if into and response.status == http.HTTPStatus.OK:
+            into(chunk)
+            continue
         content += chunk
         if len(content) > MAX_ANSWER:
             return None
     return bytes(content)
-
-
-def _certificate(secure: ssl.SSLSocket) -> Certificate | None:
-    der = secure.getpeercert(binary_form=True)
-    return from_der(der) if der else None
-
-
-def _when(seen: Certificate | None, field: str) -> str:
-    if seen is None:
-        return ""
-    moment: datetime = getattr(seen, field)
-    word = "on" if field == "not_after" else "before"
-    return f" {word} {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -25,6 +25,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
     NotPermitted,
     NotReady,
     RegistryError,
+    Unreachable,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._http import Answer, Client, Origin, parse_url
 
@@ -32,6 +33,7 @@ __all__ = [
     "Challenge",
     "Image",
     "Registry",
+    "check_reference",
     "check_repository",
     "check_tag",
     "fresh_image",
@@ -40,6 +42,9 @@ __all__ = [
 ]
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 # An image is deleted only where its manifest says that it was made for a proof.
@@ -48,6 +53,7 @@ MAX_REDIRECTS = 3
 
 _REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PARAMETER = re.compile(r'([A-Za-z]+)=(?:"([^"]*)"|([^",\s]+))')
 
 
@@ -83,6 +89,12 @@ def check_tag(tag: str, *, where: str) -> None:
     """BadInput unless ``tag`` is a tag of the OCI distribution specification."""
     if not _TAG.fullmatch(tag):
         raise BadInput(f"{tag!r} is no tag", where=where, cure="Use letters, digits, '.', '_' and '-', at most 128")
+
+
+def check_reference(reference: str, *, where: str) -> None:
+    """BadInput unless ``reference`` is a tag or a digest."""
+    if not _DIGEST.fullmatch(reference):
+        check_tag(reference, where=where)
 
 
 def parse_challenge(header: str) -> Challenge | None:
@@ -141,7 +153,8 @@ class Registry:
         header = answer.header("www-authenticate")
         if answer.status not in (200, 401) or (answer.status == 401 and not header):  # noqa: PLR2004
             cure = "Check that the URL leads to the registry, through every proxy in between"
-            raise NotReady(f"no registry answers at /v2/: status {answer.status}", where=self._where(answer), cure=cure)
+            problem = f"no registry answers at /v2/: status {answer.status}"
+            raise NotReady(problem, where=self._where(answer), cure=cure, kind="no_registry")
         return answer, parse_challenge(header)
 
     @property
@@ -153,24 +166,30 @@ class Registry:
 
     def refusal(self, repository: str | None) -> str:
         """Why the credentials open nothing, or empty. ``repository`` need not exist yet, its project must."""
+        return self.opened(repository)[0]
+
+    def opened(self, repository: str | None) -> tuple[str, list[str]]:
+        """Why the credentials open nothing, or empty; and the first tags of ``repository``."""
         scope = f"repository:{repository}:pull" if repository else ""
         try:
             authorization = self._authorize(scope)
         except NotPermitted as error:
-            return str(error)
+            return str(error), []
         base = self._client.send("GET", self.origin, "/v2/", headers=authorization)
         if base.status != 200:  # noqa: PLR2004
-            return f"username or password is wrong: the token given does not open /v2/ ({base.status} {_reason(base)})"
+            problem = f"the token given does not open /v2/ ({base.status} {_reason(base)})"
+            return f"username or password is wrong: {problem}", []
         if not repository:
-            return ""
+            return "", []
         tags = self._client.send("GET", self.origin, f"/v2/{repository}/tags/list", headers=authorization)
         if tags.status in (200, 404):
-            return ""
-        return f"the credentials may not pull from {repository} ({tags.status} {_reason(tags)})"
+            found = tags.json() if tags.status == 200 else None  # noqa: PLR2004
+            return "", list((found.get("tags") if isinstance(found, dict) else None) or [])
+        return f"the credentials may not pull from {repository} ({tags.status} {_reason(tags)})", []
 
     def find(self, repository: str, tag: str) -> tuple[str, t.Any] | None:
         """Digest and manifest of an image; None where there is none."""
-        answer = self._call("GET", repository, f"manifests/{tag}", actions="pull", accept=(200, 404))
+        answer = self.call("GET", repository, f"manifests/{tag}", actions="pull", accept=(200, 404))
         if answer.status == 404:  # noqa: PLR2004
             return None
         return answer.header("docker-content-digest") or _digest(answer.body), answer.json()
@@ -178,21 +197,21 @@ class Registry:
     def push(self, repository: str, tag: str, image: Image) -> None:
         """Upload what an image consists of, its manifest last."""
         for digest, blob in image.blobs.items():
-            start = self._call("POST", repository, "blobs/uploads/", actions="pull,push", accept=(202,))
+            start = self.call("POST", repository, "blobs/uploads/", actions="pull,push", accept=(202,))
             path = self._upload_path(start)
             query = ("&" if "?" in path else "?") + urlencode({"digest": digest})
-            self._call(
+            self.call(
                 "PUT", repository, path + query, actions="pull,push", accept=(201,),
                 body=blob, content_type="application/octet-stream",
             )  # fmt: skip
         path = f"manifests/{tag}"
-        self._call(
+        self.call(
             "PUT", repository, path, actions="pull,push", accept=(201,), body=image.manifest, content_type=MANIFEST
         )
 
     def delete(self, repository: str, digest: str) -> None:
         """Delete an image with all its tags; one that is gone already is fine."""
-        self._call("DELETE", repository, f"manifests/{digest}", actions="pull,delete", accept=(200, 202, 404))
+        self.call("DELETE", repository, f"manifests/{digest}", actions="pull,delete", accept=(200, 202, 404))
 
     def _upload_path(self, answer: Answer) -> str:
         """The Location of an upload, which must lead where the request came from, or every push fails."""
@@ -201,10 +220,11 @@ class Registry:
         target = parse_url(f"{parts.scheme}://{parts.netloc}", where="Location")
         if target != self.origin:
             cure = "The proxy in front must pass Host and X-Forwarded-Proto, or the registry use relative URLs"
-            raise NotReady(f"sends uploads to {target}", where=self._where(answer), cure=cure)
+            where = self._where(answer)
+            raise NotReady(f"sends uploads to {target}", where=where, cure=cure, kind="upload_elsewhere")
         return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
-    def _call(
+    def call(
         self,
         method: str,
         repository: str,
@@ -214,24 +234,30 @@ class Registry:
         accept: tuple[int, ...],
         body: bytes | None = None,
         content_type: str = "",
+        into: t.Callable[[bytes], object] | None = None,
     ) -> Answer:
+        """One request as the user, or the error that its status says. ``path`` is in the repository unless absolute."""
         headers = {
-            "Accept": f"{MANIFEST}, application/json, */*",
+            "Accept": f"{MANIFEST}, {INDEX}, {DOCKER}, {DOCKER_LIST}, application/json, */*",
             **self._authorize(f"repository:{repository}:{actions}"),
         }
         if content_type:
             headers["Content-Type"] = content_type
         full = path if path.startswith("/") else f"/v2/{repository}/{path}"
-        answer = self._client.send(method, self.origin, full, headers=headers, body=body)
+        answer = self._client.send(method, self.origin, full, headers=headers, body=body, into=into)
         if answer.status in accept:
             return answer
         where = f"{method} {self.origin}{full.partition('?')[0]}"
         problem = f"status {answer.status}: {_reason(answer)}"
         match answer.status:
             case 401 | 403:
-                raise NotPermitted(problem, where=where, cure=f"Use credentials that may {actions} in {repository}")
+                cure = f"Use credentials that may {actions} in {repository}"
+                raise NotPermitted(problem, where=where, cure=cure, kind="access_denied")
             case 404:
-                raise BadInput(problem, where=where, cure="Create the project first")
+                raise BadInput(problem, where=where, cure="Create the project first", kind="not_found")
+            case 412:
+                cure = "See the project's policy in Harbor: it holds back what is vulnerable, not scanned or not signed"
+                raise Conflict(problem, where=where, cure=cure, kind="blocked")
             case 405:
                 raise Conflict(problem, where=where, cure="Allow it in the registry (storage.delete.enabled)")
             case _:
@@ -256,7 +282,7 @@ class Registry:
         for _hop in range(MAX_REDIRECTS):
             parts = urlsplit(url)
             target = parse_url(f"{parts.scheme}://{parts.netloc}", where=f"realm of {self.origin}")
-            answer = self._client.send("GET", target, f"{parts.path}?{parts.query}", headers=basic)
+            answer = self._ask_realm(target, f"{parts.path}?{parts.query}", basic)
             if answer.status not in (301, 302, 303, 307, 308):
                 break
             url = urljoin(url, answer.header("location"))
@@ -268,8 +294,18 @@ class Registry:
             return token
         problem = f"gives no token: status {answer.status} {_reason(answer)}"
         if answer.status in (401, 403):
-            raise NotPermitted(problem, where=realm, cure="Check username and password")
-        raise NotReady(problem, where=realm, cure="Check that the realm leads to the registry's token service")
+            raise NotPermitted(problem, where=realm, cure="Check username and password", kind="access_denied")
+        cure = "Check that the realm leads to the registry's token service"
+        raise NotReady(problem, where=realm, cure=cure, kind="no_token")
+
+    def _ask_realm(self, target: Origin, path: str, basic: dict[str, str]) -> Answer:
+        """The realm may lead where this machine, or the client, cannot follow: then clients get no token."""
+        try:
+            return self._client.send("GET", target, path, headers=basic)
+        except (NotReady, Unreachable) as error:
+            problem = f"its realm does not answer: {error.where}: {error.problem}"
+            cure = error.cure or "Check that the realm leads to the registry's token service"
+            raise type(error)(problem, where=str(self.origin), cure=cure, kind="no_token") from error
 
     def _where(self, answer: Answer) -> str:
         return f"{self.origin} ({answer.peer})"

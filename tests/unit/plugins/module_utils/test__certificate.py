@@ -12,7 +12,9 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 def certificate(*names, not_after=NOW):
-    return _certificate.Certificate(names=names, issuer="CN=Test", not_before=NOW, not_after=not_after)
+    return _certificate.Certificate(
+        names=names, subject="CN=Server", issuer="CN=Test", not_before=NOW, not_after=not_after
+    )
 
 
 @pytest.mark.parametrize(

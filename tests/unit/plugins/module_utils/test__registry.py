@@ -18,6 +18,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 )
 from fake_harbor import REPOSITORY, ROBOT, FakeHarbor, digest_of
 
+TIMING = _http.Timing(connect=0, tls=0, answer=0)
+
 
 @pytest.fixture
 def harbor():
@@ -171,7 +173,12 @@ def test_a_registry_that_deletes_nothing(harbor):
 )
 def test_a_realm_that_takes_credentials_off_tls_is_told(url, realm, clear):
     answer = _http.Answer(
-        status=401, headers=(("WWW-Authenticate", f'Bearer realm="{realm}"'),), body=b"", peer="", certificate=None
+        status=401,
+        headers=(("WWW-Authenticate", f'Bearer realm="{realm}"'),),
+        body=b"",
+        peer="",
+        chain=(),
+        timing=TIMING,
     )
     client = type("Client", (), {"send": lambda *_args, **_kwargs: answer})()
     registry = _registry.Registry(origin=_http.parse_url(url, where="url"), client=client)
