@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 
 import loopback
 import pytest
@@ -258,6 +259,11 @@ def test_a_trouble_has_its_kind_and_the_words_of_clients(run, serve, harbor, cas
 
 def test_every_kind_but_a_pushs_is_shown_above():
     assert {kind for _trouble, kind, _said in TROUBLES} == CLIENTS_SAY.keys() - {"upload_elsewhere"}
+
+
+def test_the_guide_to_troubles_has_every_kind():
+    text = (Path(__file__).parents[4] / "docs" / "troubleshooting.md").read_text()
+    assert {kind for kind in CLIENTS_SAY if f"| `{kind}` |" in text} == CLIENTS_SAY.keys()
 
 
 @pytest.mark.parametrize(
