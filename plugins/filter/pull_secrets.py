@@ -12,7 +12,7 @@ short_description: What the pull secrets of a cluster have to hold on a transpor
 version_added: 0.1.0
 description:
   - Gives a list whose items have the options of M(splithorizon.registry.docker_config_secret), and C(service_accounts)
-    and C(lists) for M(splithorizon.registry.service_account_pull_secret).
+    and C(list) for M(splithorizon.registry.service_account_pull_secret).
   - For V(https), each secret has an entry for the registry's public name. For V(http) the entry goes again, where it
     was added by this collection and no image reference uses the public name.
 positional: _input
@@ -97,7 +97,7 @@ def _options(one: dict[str, t.Any], entry: dict[str, t.Any], *, added_only: bool
         **({"config_json": True} if one.get("config_json") and entry["state"] == "present" else {}),
         "added_only": added_only,
         "service_accounts": one.get("service_accounts") or [],
-        "lists": one.get("lists") or ["imagePullSecrets"],
+        "list": one.get("list") or "imagePullSecrets",
     }
 
 

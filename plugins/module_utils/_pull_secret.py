@@ -2,8 +2,9 @@
 # PRIVATE to the collection splithorizon.registry.
 """Plan: Secrets of type ``kubernetes.io/dockerconfigjson`` and the lists of ServiceAccounts that name them.
 
-A Secret says by an annotation for which registries an entry was added that nobody had before, so that the way back
-takes those away and no others. One made here has a label, and goes when nothing is left in it.
+A Secret says by annotations for which registries an entry was added that nobody had before, and whether the key
+config.json was, so that the way back takes those away and no others. One made here has a label, and goes when nothing
+is left in it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ __all__ = [
     "ADDED",
     "CONFIG_JSON",
     "DOCKER_CONFIG",
-    "LISTS",
     "MADE_HERE",
     "Step",
     "Wanted",
@@ -37,8 +37,8 @@ TYPE: t.Final = "kubernetes.io/dockerconfigjson"
 DOCKER_CONFIG: t.Final = ".dockerconfigjson"
 CONFIG_JSON: t.Final = "config.json"
 ADDED: t.Final = "splithorizon.registry/added"
+KEY_ADDED: t.Final = "splithorizon.registry/added-config.json"
 MADE_HERE: t.Final = {"app.kubernetes.io/managed-by": "splithorizon.registry"}
-LISTS: t.Final = ("imagePullSecrets", "secrets")
 
 GIVEN, OTHER = "as given", "another"
 
@@ -74,7 +74,9 @@ def plan_secret(*, namespace: str, found: Json | None, wanted: Wanted) -> Step:
     where = f"Secret {namespace}/{wanted.name}"
     before = _configs(found, where) if found else {}
     asked = _asked(found, wanted)
-    after = _edited(before, asked, wanted.config_json)
+    added = _added(found, before, asked)
+    goes = wanted.added_only and not added and KEY_ADDED in _annotations(found)
+    after = _edited(before, asked, config_json=False if goes else wanted.config_json)
     if found is None and not after:
         return Step(change=Change(what=where, before=None, after=None), method="", body={}, present=False)
     if found and _is_ours(found) and all(config.is_empty for config in after.values()):
@@ -87,8 +89,10 @@ def plan_secret(*, namespace: str, found: Json | None, wanted: Wanted) -> Step:
         raise Conflict("is immutable", where=where, cure="Give another name, or delete it first")
     edited = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     data = {key: str(base64.b64encode(str(after[key]).encode()), "ascii") if key in after else None for key in edited}
-    marks: Json = {"annotations": {ADDED: _added(found, before, asked) or None}}
+    marks: Json = {"annotations": {ADDED: added or None}}
     if found:
+        if CONFIG_JSON in edited and (CONFIG_JSON in before) != (CONFIG_JSON in after):
+            marks["annotations"][KEY_ADDED] = "true" if CONFIG_JSON in after else None
         body: Json = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"], **marks}, "data": data}
         return Step(change=change, method="merge", body=body, present=True)
     own = {"namespace": namespace, "name": wanted.name, "labels": MADE_HERE, **marks}
@@ -96,19 +100,17 @@ def plan_secret(*, namespace: str, found: Json | None, wanted: Wanted) -> Step:
     return Step(change=change, method="create", body=body, present=True)
 
 
-def plan_account(
-    *, namespace: str, name: str, found: Json | None, secret: str, present: bool, lists: Sequence[str]
-) -> Step:
-    """The step after which the ServiceAccount's lists name the Secret, or do not; what else they name stays."""
+def plan_account(*, namespace: str, name: str, found: Json | None, secret: str, present: bool, key: str) -> Step:
+    """The step after which the ServiceAccount's list ``key`` names the Secret, or does not; others stay."""
     where = f"ServiceAccount {namespace}/{name}"
     if found is None:
         if not present:
             return Step(change=Change(what=where, before=None, after=None), method="", body={}, present=False)
         raise Conflict("does not exist", where=where, cure="Create it first, with what uses it")
-    before = {key: list(found.get(key) or []) for key in lists}
-    after = {key: _listed(entries, secret, present=present) for key, entries in before.items()}
-    change = Change(what=where, before=_names(before), after=_names(after))
-    body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, **after}
+    before: list[Json] = list(found.get(key) or [])
+    after = _listed(before, secret, present=present)
+    change = Change(what=where, before={key: _names(before)}, after={key: _names(after)})
+    body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, key: after}
     return Step(change=change, method="merge" if change.changed else "", body=body, present=True)
 
 
@@ -119,8 +121,8 @@ def _listed(entries: list[Json], secret: str, *, present: bool) -> list[Json]:
     return [entry for entry, is_it in zip(entries, named, strict=True) if not is_it]
 
 
-def _names(lists: Mapping[str, list[Json]]) -> Json:
-    return {key: [entry.get("name", "") for entry in entries] for key, entries in lists.items()}
+def _names(entries: list[Json]) -> list[str]:
+    return [entry.get("name", "") for entry in entries]
 
 
 def _configs(found: Json, where: str) -> dict[str, DockerConfig]:
@@ -141,7 +143,7 @@ def _asked(found: Json | None, wanted: Wanted) -> list[Credentials]:
 
 
 def _edited(
-    before: dict[str, DockerConfig], asked: Sequence[Credentials], config_json: bool | None
+    before: dict[str, DockerConfig], asked: Sequence[Credentials], *, config_json: bool | None
 ) -> dict[str, DockerConfig]:
     """The keys of the Secret; none where there is nothing to write and there was none before."""
     configs = dict(before)
@@ -163,8 +165,11 @@ def _is_ours(found: Json) -> bool:
 
 
 def _marked(found: Json | None) -> set[str]:
-    annotations = (found["metadata"].get("annotations") or {}) if found else {}
-    return set(filter(None, annotations.get(ADDED, "").split(",")))
+    return set(filter(None, _annotations(found).get(ADDED, "").split(",")))
+
+
+def _annotations(found: Json | None) -> dict[str, str]:
+    return (found["metadata"].get("annotations") or {}) if found else {}
 
 
 def _added(found: Json | None, before: Mapping[str, DockerConfig], asked: Sequence[Credentials]) -> str:

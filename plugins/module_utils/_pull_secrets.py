@@ -10,7 +10,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_ma
 from ansible_collections.splithorizon.registry.plugins.module_utils._docker_config import check_credentials
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotPermitted
 from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secret import (
-    LISTS,
     MADE_HERE,
     Step,
     Wanted,
@@ -52,7 +51,7 @@ ACCOUNTS_SPEC: Json = {
     "namespaces": NAMESPACES,
     "names": {"type": "list", "elements": "str", "default": ["default"]},
     "secret": {"type": "str", "required": True, "no_log": False},
-    "lists": {"type": "list", "elements": "str", "choices": list(LISTS), "default": ["imagePullSecrets"]},
+    "list": {"type": "str", "choices": ["imagePullSecrets", "secrets"], "default": "imagePullSecrets"},
     "state": STATE,
 }
 
@@ -104,7 +103,7 @@ def plan_accounts(cluster: Cluster, asked: Json) -> dict[tuple[str, str], Step]:
             found=cluster.get("v1", "ServiceAccount", namespace, name),
             secret=asked["secret"],
             present=asked["state"] == "present",
-            lists=asked["lists"],
+            key=asked["list"],
         )
         for namespace in dict.fromkeys(asked["namespaces"])
         for name in dict.fromkeys(asked["names"])
@@ -134,8 +133,8 @@ def differ(cluster: Cluster, asked: Json) -> bool:
 
 def _listing(asked: Json, namespace: str, secret: Step) -> Json:
     state = "present" if secret.present else "absent"
-    names, lists = asked["service_accounts"], asked["lists"]
-    return {"namespaces": [namespace], "names": names, "secret": asked["name"], "lists": lists, "state": state}
+    which = {"namespaces": [namespace], "names": asked["service_accounts"], "list": asked["list"]}
+    return {**which, "secret": asked["name"], "state": state}
 
 
 def _check_namespace(cluster: Cluster, namespace: str) -> None:

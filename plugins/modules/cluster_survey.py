@@ -301,12 +301,11 @@ options:
         type: list
         elements: str
         default: []
-      lists:
+      list:
         description: Which of their lists.
-        type: list
-        elements: str
+        type: str
         choices: [imagePullSecrets, secrets]
-        default: [imagePullSecrets]
+        default: imagePullSecrets
   proof:
     description: What must hold from inside the cluster.
     type: dict
@@ -475,7 +474,7 @@ OPTIONS: dict[str, t.Any] = {
         "timeout": SECONDS,
     },
 }
-PULL_SECRET: dict[str, t.Any] = {**SECRET_SPEC, "service_accounts": STRINGS, "lists": ACCOUNTS_SPEC["lists"]}
+PULL_SECRET: dict[str, t.Any] = {**SECRET_SPEC, "service_accounts": STRINGS, "list": ACCOUNTS_SPEC["list"]}
 SPEC: dict[str, t.Any] = {
     **{name: {"type": "dict", "options": options} for name, options in OPTIONS.items()},
     "pull_secrets": {"type": "list", "elements": "dict", "options": PULL_SECRET},

@@ -9,7 +9,7 @@ module: service_account_pull_secret
 short_description: List a pull secret in service accounts, beside those that are listed
 version_added: 0.1.0
 description:
-  - Adds the name of a Secret to C(imagePullSecrets) of service accounts, or takes it away. Other names and their order
+  - Adds the name of a Secret to a list of service accounts, or takes it away. Other names and their order
     stay.
   - Pods get the list when they are made; those that run keep theirs.
   - The Secret need not be there; the kubelet passes over one that is not.
@@ -34,14 +34,13 @@ options:
     description: Name of the Secret.
     type: str
     required: true
-  lists:
-    description: Which lists name it. Tekton takes credentials for its own steps from V(secrets).
-    type: list
-    elements: str
+  list:
+    description: Which list names it. Tekton takes credentials for its own steps from V(secrets).
+    type: str
     choices: [imagePullSecrets, secrets]
-    default: [imagePullSecrets]
+    default: imagePullSecrets
   state:
-    description: Whether the lists are to name it.
+    description: Whether the list is to name it.
     type: str
     choices: [present, absent]
     default: present
@@ -64,12 +63,12 @@ EXAMPLES = r"""
     namespaces: [ci]
     names: [pipeline]
     secret: harbor-push
-    lists: [secrets]
+    list: secrets
 """
 
 RETURN = r"""
 service_accounts:
-  description: Namespaces and names of those whose lists were changed, or would be in check mode.
+  description: Namespaces and names of those that were changed, or would be in check mode.
   returned: success
   type: list
   elements: str

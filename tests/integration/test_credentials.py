@@ -161,7 +161,7 @@ def test_credentials_there_again_and_back(
 
     assert play("credentials.yml", "-e", "registry_transport=http")[::2] == (0, 2)
     assert configs(sandbox, NEW) == {}
-    assert configs(sandbox, OLD)[".dockerconfigjson"] == OTHERS
+    assert configs(sandbox, OLD) == {".dockerconfigjson": OTHERS}
     assert [listed(sandbox, namespace) for namespace in (OLD, NEW)] == [["harbor-pull"], []]
     assert play("credentials.yml", "-e", "registry_transport=http")[::2] == (0, 0)
 

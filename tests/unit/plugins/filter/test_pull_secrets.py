@@ -14,7 +14,7 @@ OTHER = {
     "password": "two",
     "config_json": True,
     "service_accounts": ["pipeline"],
-    "lists": ["secrets"],
+    "list": "secrets",
 }
 PRESENT = {"name": NAME, "state": "present"}
 
@@ -38,7 +38,7 @@ def test_the_public_names_entry_follows_who_uses_it(transport, image_names, entr
     assert ("config_json" in plain, other.get("config_json", False)) == (False, present)
 
 
-def test_lists_and_accounts_are_those_given_or_none():
+def test_list_and_accounts_are_those_given_or_none():
     plain, other = pull_secrets([PLAIN, OTHER], transport="https", image_names=[NAME], **SITE)
-    assert (plain["service_accounts"], plain["lists"]) == ([], ["imagePullSecrets"])
-    assert (other["service_accounts"], other["lists"]) == (["pipeline"], ["secrets"])
+    assert (plain["service_accounts"], plain["list"]) == ([], "imagePullSecrets")
+    assert (other["service_accounts"], other["list"]) == (["pipeline"], "secrets")
