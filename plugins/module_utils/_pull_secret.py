@@ -58,9 +58,10 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One object's change, without a password in it, and what brings it about (``body``, which may hold passwords).
+    """One object's change, without a password in it, and what brings it about.
 
-    ``present``: whether the object is there afterwards.
+    ``body`` may hold passwords; of a deletion it is the object's uid. ``present``: whether the object is
+    there afterwards.
     """
 
     change: Change
@@ -81,7 +82,7 @@ def plan_secret(*, namespace: str, found: Json | None, wanted: Wanted) -> Step:
         return Step(change=Change(what=where, before=None, after=None), method="", body={}, present=False)
     if found and _is_ours(found) and all(config.is_empty for config in after.values()):
         change = Change(what=where, before=_view(before, asked), after=None)
-        return Step(change=change, method="delete", body={}, present=False)
+        return Step(change=change, method="delete", body={"uid": found["metadata"]["uid"]}, present=False)
     change = Change(what=where, before=_view(before, asked), after=_view(after, asked))
     if not change.changed:
         return Step(change=change, method="", body={}, present=found is not None)

@@ -88,9 +88,7 @@ def change_secrets(cluster: Cluster, asked: Json, *, warn: Callable[[str], None]
             case "merge":
                 cluster.merge("v1", "Secret", namespace, asked["name"], planned.body)
             case "delete":
-                found = cluster.get("v1", "Secret", namespace, asked["name"])
-                if found:
-                    cluster.delete("v1", "Secret", namespace, asked["name"], uid=found["metadata"]["uid"])
+                cluster.delete("v1", "Secret", namespace, asked["name"], uid=planned.body["uid"])
     return steps
 
 

@@ -21,7 +21,7 @@ def load(kind):
 def secret(*, type="kubernetes.io/dockerconfigjson", data, text=None, labels=None, annotations=None, **fields):
     texts = {**{key: json.dumps(config) for key, config in data.items()}, **(text or {})}
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in texts.items()}
-    metadata = {"resourceVersion": "7", "labels": labels, "annotations": annotations}
+    metadata = {"resourceVersion": "7", "uid": "u", "labels": labels, "annotations": annotations}
     return {"type": type, "metadata": metadata, "data": encoded, **fields}
 
 
@@ -45,7 +45,7 @@ def sent(step, found):
     if not step.method:
         return found
     if step.method == "create":
-        return {**step.body, "metadata": {**step.body["metadata"], "resourceVersion": "8"}}
+        return {**step.body, "metadata": {**step.body["metadata"], "resourceVersion": "8", "uid": "v"}}
     merged = {**found["data"], **step.body["data"]}
     marks = {**(found["metadata"]["annotations"] or {}), **step.body["metadata"]["annotations"]}
     data = {key: value for key, value in merged.items() if value is not None}
