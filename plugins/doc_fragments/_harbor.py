@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # Kept in step with HARBOR_SPEC of module_utils/_harbor_api.py.
+    # Kept in step with HARBOR_SPEC of module_utils/_credentials_spec.py.
     DOCUMENTATION = r"""
 options:
   url:

@@ -15,12 +15,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_api import connect as connect_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robots import expiry
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robots import step as plan_robot
 from ansible_collections.splithorizon.registry.plugins.module_utils._probe import probe
-from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import differ as secrets_differ
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
@@ -102,7 +98,9 @@ def harbor(cluster: Cluster, asked: Json) -> bool:
 
 def pull_secrets(cluster: Cluster, asked: Sequence[Json]) -> bool:
     """Whether M(docker_config_secret) or M(service_account_pull_secret) would change one of the secrets' objects."""
-    differing = [secrets_differ(cluster, one) for one in asked]  # all of them: each may be wrong input
+    from ansible_collections.splithorizon.registry.plugins.module_utils import _pull_secrets  # noqa: PLC0415  # few ask
+
+    differing = [_pull_secrets.differ(cluster, one) for one in asked]  # all of them: each may be wrong input
     return any(differing)
 
 
@@ -117,12 +115,17 @@ STEPS: dict[str, t.Callable[[Cluster, t.Any], bool]] = {
 
 def robots(asked: Json, *, warn: Warn) -> bool:
     """Whether M(harbor_robot) would change one of the accounts; warns of those that expire soon."""
-    api, now = connect_harbor(asked, warn=warn), datetime.now(UTC)
-    steps = [plan_robot(api, one, now=now) for one in asked["accounts"]]
+    from ansible_collections.splithorizon.registry.plugins.module_utils import (  # noqa: PLC0415  # few ask
+        _harbor_api,
+        _harbor_robots,
+    )
+
+    api, now = _harbor_api.connect(asked, warn=warn), datetime.now(UTC)
+    steps = [_harbor_robots.step(api, one, now=now) for one in asked["accounts"]]
     for step in steps:
         if step.found and step.wanted:
             after = step.found.after(step.wanted)
-            if warning := expiry(after, now=now, min_valid_days=asked["min_valid_days"])[1]:
+            if warning := _harbor_robots.expiry(after, now=now, min_valid_days=asked["min_valid_days"])[1]:
                 warn(warning)
     return any(step.change.changed for step in steps)
 

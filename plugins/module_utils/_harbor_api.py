@@ -34,19 +34,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._http import
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["HARBOR_SPEC", "HarborApi", "Json", "connect", "matching"]
+__all__ = ["HarborApi", "Json", "connect", "matching"]
 
 Json = dict[str, t.Any]
-
-# Kept in step with doc_fragments/_harbor.py.
-HARBOR_SPEC: Json = {
-    "url": {"type": "str", "required": True},
-    "address": {"type": "str"},
-    "ca": {"type": "str"},
-    "username": {"type": "str", "required": True},
-    "password": {"type": "str", "required": True, "no_log": True},
-    "timeout": {"type": "int", "default": 10},
-}
 
 ROOT = "/api/v2.0"
 PAGE_SIZE = 100  # Harbor's own limit

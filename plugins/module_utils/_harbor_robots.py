@@ -27,24 +27,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robo
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_api import HarborApi, Json
 
-__all__ = ["ROBOT_SPEC", "Step", "expiry", "send", "step"]
-
-ACCESS: Json = {"resource": {"type": "str", "required": True}, "action": {"type": "str", "required": True}}
-PERMISSION: Json = {
-    "kind": {"type": "str", "choices": ["project", "system"], "default": "project"},
-    "namespace": {"type": "str", "required": True},
-    "access": {"type": "list", "elements": "dict", "required": True, "options": ACCESS},
-}
-ROBOT_SPEC: Json = {
-    "name": {"type": "str", "required": True},
-    "project": {"type": "str"},
-    "secret": {"type": "str", "no_log": True},
-    "permissions": {"type": "list", "elements": "dict", "options": PERMISSION},
-    "duration": {"type": "int"},
-    "disable": {"type": "bool"},
-    "description": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-}
+__all__ = ["Step", "expiry", "send", "step"]
 
 GIVEN, OTHER, UNKNOWN = "as given", "another", "not known"
 OTHERS = "See who else manages it, and run again"

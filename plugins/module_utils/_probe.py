@@ -28,7 +28,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._registry im
     check_repository,
     parse_challenge,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._registry_pull import pull
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +78,14 @@ def probe(asked: Json, *, connect: Callable[[], Cluster], warn: Callable[[str], 
     if asked["username"]:
         results |= _credentials(registry, asked["repository"], warn)
     if asked.get("tag"):
-        results["pull"] = pull(
-            registry, client, asked["repository"], asked["tag"], max_blob=asked["max_blob"]
-        ).as_result()
+        results["pull"] = _pulled(registry, client, asked)
     return results
+
+
+def _pulled(registry: Registry, client: Client, asked: Json) -> Json:
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_pull import pull  # noqa: PLC0415
+
+    return pull(registry, client, asked["repository"], asked["tag"], max_blob=asked["max_blob"]).as_result()
 
 
 def _check(asked: Json, origin: Origin) -> None:

@@ -23,37 +23,12 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
 
 __all__ = [
-    "ACCOUNTS_SPEC",
-    "SECRET_SPEC",
     "change_accounts",
     "change_secrets",
     "differ",
     "plan_accounts",
     "plan_secrets",
 ]
-
-STATE: Json = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-NAMESPACES: Json = {"type": "list", "elements": "str", "required": True}
-REGISTRY: Json = {
-    "name": {"type": "str", "required": True},
-    "username": {"type": "str"},
-    "password": {"type": "str", "no_log": True},
-    "state": STATE,
-}
-SECRET_SPEC: Json = {
-    "namespaces": NAMESPACES,
-    "name": {"type": "str", "required": True},
-    "registries": {"type": "list", "elements": "dict", "required": True, "options": REGISTRY},
-    "config_json": {"type": "bool"},
-    "added_only": {"type": "bool", "default": False},
-}
-ACCOUNTS_SPEC: Json = {
-    "namespaces": NAMESPACES,
-    "names": {"type": "list", "elements": "str", "default": ["default"]},
-    "secret": {"type": "str", "required": True, "no_log": False},
-    "list": {"type": "str", "choices": ["imagePullSecrets", "secrets"], "default": "imagePullSecrets"},
-    "state": STATE,
-}
 
 Steps = dict[str, Step]
 

@@ -408,10 +408,13 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove, robots
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_api import HARBOR_SPEC
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robots import ROBOT_SPEC
+from ansible_collections.splithorizon.registry.plugins.module_utils._credentials_spec import (
+    ACCOUNTS_SPEC,
+    HARBOR_SPEC,
+    ROBOT_SPEC,
+    SECRET_SPEC,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import ACCOUNTS_SPEC, SECRET_SPEC
 
 STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 REQUIRED: dict[str, t.Any] = {"type": "str", "required": True}

@@ -124,9 +124,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
+from ansible_collections.splithorizon.registry.plugins.module_utils._credentials_spec import SECRET_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
 from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secret import CONFIG_JSON, DOCKER_CONFIG
-from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import SECRET_SPEC, change_secrets
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import change_secrets
 
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:

@@ -153,9 +153,9 @@ from datetime import UTC, datetime
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_api import HARBOR_SPEC, connect
+from ansible_collections.splithorizon.registry.plugins.module_utils._credentials_spec import HARBOR_SPEC, ROBOT_SPEC
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_api import connect
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_robots import (
-    ROBOT_SPEC,
     expiry,
     send,
     step,

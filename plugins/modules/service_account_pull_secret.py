@@ -79,8 +79,9 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
+from ansible_collections.splithorizon.registry.plugins.module_utils._credentials_spec import ACCOUNTS_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import ACCOUNTS_SPEC, change_accounts
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secrets import change_accounts
 
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
