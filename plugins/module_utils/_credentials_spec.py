@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Plan: options of the modules for credentials, apart from their code, which the survey loads only where it is asked."""
+"""Plan: options of the modules for credentials, apart from their code, which the survey loads only where asked."""
 
 from __future__ import annotations
 
