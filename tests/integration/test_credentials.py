@@ -16,7 +16,7 @@ import pytest
 from integration.module_call import inside_of
 from sandbox.model import REGISTRY_NAME
 from sandbox.recap import recap
-from sandbox.workloads.era import ERAS, PULL
+from sandbox.workloads.era import ERAS, PULL, PUSH
 from sandbox.workloads.harbor import ADMIN_PASSWORD
 
 if t.TYPE_CHECKING:
@@ -197,3 +197,17 @@ def test_the_probe_reads_what_curl_reads(sandbox: Inside, module: Call) -> None:
     head = curl(sandbox, "/v2/library/app/manifests/1", "-I", "-H", "Accept: */*", stdin=credentials)
     assert found["pull"]["digest"] in head
     assert found["pull"]["size"] > 0
+
+
+def test_a_layer_of_100_megabytes_passes_the_gateway_both_ways(sandbox: Inside, module: Call) -> None:
+    size = 100 * 1024**2
+    place = {"url": f"https://{REGISTRY_NAME}", "address": GATEWAY, "ca": ca(sandbox), "timeout": 60}
+    image = {"username": PUSH.name, "password": PUSH.secret, "repository": "library/large", "tag": "proof"}
+    pushed = module("registry_proof_image", **place, **image, size=size)
+    try:
+        pulled = module("registry_probe", **place, **image)["pull"]
+        assert (pulled["digest"], pulled["size"] > size, pulled["blob_seconds"] > 0) == (pushed["digest"], True, True)
+    finally:
+        assert module("registry_proof_image", **place, **image, state="absent")["changed"]
+    gone = module("registry_probe", **place, **image)
+    assert (gone["kind"], gone["clients_say"]) == ("not_found", "not found, or manifest unknown")
