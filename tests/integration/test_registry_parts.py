@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
+from integration.module_call import call
 from sandbox.build import PARTS
 
 if t.TYPE_CHECKING:
@@ -262,3 +263,43 @@ def test_a_core_that_is_starting_takes_no_connections(programs: Path, behind: di
         waited = time.monotonic() - begin
         assert core.ask("GET", "/api/v2.0/ping").status == 200
     assert waited >= 0.5
+
+
+LIBRARY = [{"namespace": "library", "access": [{"resource": "repository", "action": "pull"}]}]
+ROTATIONS: list[dict[str, t.Any]] = [
+    {"secret": "First1secret", "permissions": LIBRARY, "duration": 30},
+    {"secret": "Second1secret", "description": "rotated", "duration": -1},
+    {"secret": "Second1secret", "disable": True},
+    {"secret": "Third1secret", "disable": False},
+    {"state": "absent"},
+]
+
+
+def test_robots_by_the_module_open_what_they_may(harbor: Harbor) -> None:
+    """Every step is predicted, done, and done again; what a secret opens is asked here."""
+    harbor.push("library/robots", "1", b"layer")
+    there = {"url": f"http://127.0.0.1:{harbor.port}", "username": "admin", "password": "Harbor12345", "name": "made"}
+    opened = []
+    for options in ROTATIONS:
+        predicted = call("harbor_robot", check=True, **there, **options)
+        done = call("harbor_robot", **there, **options)
+        again = call("harbor_robot", **there, **options)
+        assert (predicted["changed"], predicted["diff"]) == (done["changed"], done["diff"]), options
+        assert (done["changed"], again["changed"]) == (True, False), options
+        secrets = ("First1secret", "Second1secret", "Third1secret")
+        tokens = [harbor.token(("robot$made", secret), "repository:library/robots:pull") for secret in secrets]
+        answers = [harbor.ask("GET", "/v2/library/robots/tags/list", Authorization=token) for token in tokens]
+        opened.append([answer.status for answer in answers])
+    assert opened == [[200, 401, 401], [401, 200, 401], [401, 401, 401], [401, 401, 200], [401, 401, 401]]
+
+
+def test_the_probe_tells_what_a_token_opens(harbor: Harbor) -> None:
+    digest = harbor.push("library/probed", "1", b"layer")
+    place = {"url": "http://harbor-core:80", "address": f"127.0.0.1:{harbor.port}", "repository": "library/probed"}
+    right = call("registry_probe", **place, username=PULL[0], password=PULL[1], tag="1")
+    assert (right["token"], right["tags"], right["pull"]["digest"]) == (True, ["1"], digest)
+    wrong = call("registry_probe", **place, username=PULL[0], password="wrong-one")
+    assert (wrong["token"], "tags" in wrong) == (False, False)
+    assert harbor.token((PULL[0], "wrong-one"), "repository:library/probed:pull")  # and yet Harbor gives a token
+    refused = call("registry_probe", **place, username=PULL[0], password="wrong-one", tag="1")
+    assert refused["kind"] == "access_denied"
