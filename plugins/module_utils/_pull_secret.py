@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
 from ansible_collections.splithorizon.registry.plugins.module_utils._docker_config import Credentials, DockerConfig
@@ -66,7 +66,7 @@ class Step:
 
     change: Change
     method: t.Literal["", "create", "merge", "delete"]
-    body: Json
+    body: Json = field(repr=False)
     present: bool
 
 
@@ -90,15 +90,16 @@ def plan_secret(*, namespace: str, found: Json | None, wanted: Wanted) -> Step:
         raise Conflict("is immutable", where=where, cure="Give another name, or delete it first")
     edited = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     data = {key: str(base64.b64encode(str(after[key]).encode()), "ascii") if key in after else None for key in edited}
-    marks: Json = {"annotations": {ADDED: added or None}}
-    if found:
-        if CONFIG_JSON in edited and (CONFIG_JSON in before) != (CONFIG_JSON in after):
-            marks["annotations"][KEY_ADDED] = "true" if CONFIG_JSON in after else None
-        body: Json = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"], **marks}, "data": data}
-        return Step(change=change, method="merge", body=body, present=True)
-    own = {"namespace": namespace, "name": wanted.name, "labels": MADE_HERE, **marks}
-    body = {"apiVersion": "v1", "kind": "Secret", "metadata": own, "type": TYPE, "data": data}
-    return Step(change=change, method="create", body=body, present=True)
+    marks: dict[str, str | None] = {ADDED: added or None}
+    if found is None:
+        own = {"namespace": namespace, "name": wanted.name, "labels": MADE_HERE, "annotations": marks}
+        body: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": own, "type": TYPE, "data": data}
+        return Step(change=change, method="create", body=body, present=True)
+    if (CONFIG_JSON in before) != (CONFIG_JSON in after):
+        marks[KEY_ADDED] = "true" if CONFIG_JSON in after else None
+    version = found["metadata"]["resourceVersion"]
+    body = {"metadata": {"resourceVersion": version, "annotations": marks}, "data": data}
+    return Step(change=change, method="merge", body=body, present=True)
 
 
 def plan_account(*, namespace: str, name: str, found: Json | None, secret: str, present: bool, key: str) -> Step:
