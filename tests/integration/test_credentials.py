@@ -31,6 +31,7 @@ pytestmark = pytest.mark.sandbox
 CLUSTER, GATEWAY = "beta", "192.168.1.110"
 OLD, NEW = "credentials-old", "credentials-new"
 SECRET = "Sandbox1robot"
+MANIFEST = "Accept: application/vnd.oci.image.manifest.v1+json"
 OTHERS = {"auths": {ERAS[CLUSTER].mirror: {"auth": "b2xkOm9sZA==", "email": "me@example.com"}}}
 SITE = {
     "registry_harbor_password": ADMIN_PASSWORD,
@@ -132,7 +133,7 @@ def opens(sandbox: Inside, entry: Json) -> str:
     user = base64.b64decode(entry["auth"]).decode()
     scope = "service=harbor-registry&scope=repository:library/app:pull"
     token = json.loads(curl(sandbox, f"/service/token?{scope}", stdin=f'user = "{user}"'))["token"]
-    status = ("-o", "/dev/null", "-w", "%{http_code}")
+    status = ("-o", "/dev/null", "-w", "%{http_code}", "-H", MANIFEST)
     return curl(sandbox, "/v2/library/app/manifests/1", *status, stdin=f'header = "Authorization: Bearer {token}"')
 
 
@@ -194,7 +195,7 @@ def test_the_probe_reads_what_curl_reads(sandbox: Inside, module: Call) -> None:
     assert (found["service"], found["token"], "1" in found["tags"]) == ("harbor-registry", True, True)
     assert (found["http"]["answer"], found["http"]["realm"]) == ("registry", f"http://{REGISTRY_NAME}/service/token")
     credentials = f'user = "{PULL.name}:{PULL.secret}"'
-    head = curl(sandbox, "/v2/library/app/manifests/1", "-I", "-H", "Accept: */*", stdin=credentials)
+    head = curl(sandbox, "/v2/library/app/manifests/1", "-I", "-H", MANIFEST, stdin=credentials)
     assert found["pull"]["digest"] in head
     assert found["pull"]["size"] > 0
 
