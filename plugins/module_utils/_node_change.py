@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict, RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import make_plan
@@ -49,7 +49,7 @@ class Decision:
     pending: str = SETTLED
 
     def change(self, node: str) -> Change:
-        before, after = (_yaml_text.render(view) if view else "" for view in self.plan.views)
+        before, after = (_yaml_nodes.render(view) if view else "" for view in self.plan.views)
         return Change(what=f"registry settings of node {node}", before=before, after=after)
 
 

@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
 
@@ -135,7 +135,7 @@ def ingest_ages(files: Files, *, now: datetime) -> dict[str, float]:
 def parse_etc_hosts(stdout: str) -> dict[str, str]:
     """`talosctl get etcfilespecs hosts -o yaml` → node: what its /etc/hosts holds."""
     try:
-        documents = _yaml_text.load_all(stdout)
+        documents = _yaml_nodes.load_all(stdout)
     except Conflict:  # cut off
         return {}
     found = [document for document in documents if isinstance(document, dict)]

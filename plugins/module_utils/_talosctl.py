@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
     BadInput,
     Conflict,
@@ -312,7 +312,7 @@ class Talosctl:
         """Which contexts the talosconfig has, for an error's cure; only names are read."""
         path = self.access.talosconfig or os.environ.get("TALOSCONFIG") or str(Path.home() / ".talos" / "config")
         try:
-            data = _yaml_text.load(Path(path).read_text(encoding="utf-8"))
+            data = _yaml_nodes.load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, Conflict):
             return f"There is no readable talosconfig at {path}: set talosconfig"
         names = sorted((data or {}).get("contexts") or {}) if isinstance(data, dict) else []
@@ -359,7 +359,7 @@ def parse_versions(stdout: str) -> dict[str, tuple[Version, Version | None]]:
 def parse_configurations(stdout: str) -> dict[str, dict[str, Stored]]:
     """`talosctl get mc -o yaml` → node: {``v1alpha1``, ``persistent``}; nodes that show both."""
     try:
-        documents = _yaml_text.load_all(stdout)
+        documents = _yaml_nodes.load_all(stdout)
     except Conflict:  # cut off where the process was ended
         documents = _whole_documents(stdout)
     result: dict[str, dict[str, Stored]] = {}
@@ -375,7 +375,7 @@ def _whole_documents(stdout: str) -> list[t.Any]:
     """All but the last document, which may end anywhere."""
     parts = re.split(r"^---\n", stdout, flags=re.MULTILINE)[:-1]
     try:
-        return [_yaml_text.load(part) for part in parts]
+        return [_yaml_nodes.load(part) for part in parts]
     except Conflict:
         return []
 
