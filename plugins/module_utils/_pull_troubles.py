@@ -18,6 +18,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_files 
     stopper,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_readings import INGEST_FOLDER, service_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_errors import NO_WAY, NOT_FOUND, UNAUTHORIZED
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_nodes import BACKUP
 from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import FIRST_THAT_RELOADS_AUTH
@@ -47,20 +48,10 @@ _BOOT = timedelta(seconds=5)
 _DEFAULT = "_default"
 _CREDENTIALS = "registry_pull_username and registry_pull_password"
 
-_UNAUTHORIZED = re.compile(
-    r"\b40[13] |unauthorized|authorization failed|pull access denied|insufficient_scope|no basic auth credentials", re.I
-)
-_NO_WAY = re.compile(
-    r"i/o timeout|deadline exceeded|no such host|connection re(fused|set)|no route to host|handshake timeout"
-    r"|server gave HTTP response to HTTPS client|x509: ",
-    re.I,
-)
-_NOT_FOUND = re.compile(r"not found", re.I)
-
 
 def unauthorized(readings: Readings) -> Iterator[Trouble]:
     node, settings = readings.node, readings.node.active.effective
-    for pull in _failed(readings, _UNAUTHORIZED):
+    for pull in _failed(readings, UNAUTHORIZED):
         keys = [_names.url_host(host) for host in _asked(readings, pull.registry)]
         known = [f"{key} as {settings.auth[key].username or 'a token'}" for key in keys if key in settings.auth]
         told = f"the node has credentials for {', '.join(known)}" if known else f"it has none for {', '.join(keys)}"
@@ -95,7 +86,7 @@ def _late(readings: Readings) -> str:
 
 def slow(readings: Readings) -> Iterator[Trouble]:
     node = readings.node
-    for pull in _failed(readings, _NO_WAY):
+    for pull in _failed(readings, NO_WAY):
         evidence = f"the pull of {pull.image} does not get through ({pull.error}); {_way(readings, pull.registry)}"
         yield Trouble(node=node.name, kind="slow_pull", evidence=evidence, cure=_look(readings))
     for pull in readings.pulls:
@@ -163,7 +154,7 @@ def spegel(readings: Readings) -> Iterator[Trouble]:
     node, settings = readings.node, readings.node.active.effective
     own_default = _names.ANY_REGISTRY in settings.mirrors or node.active.has_image_cache
     if is_there(readings, _DEFAULT) and not own_default:
-        missed = [pull.image for pull in _failed(readings, _NOT_FOUND)]
+        missed = [pull.image for pull in _failed(readings, NOT_FOUND)]
         told = f"; not found by it: {', '.join(missed)}" if missed else ""
         evidence = f"{HOSTS_ROOT}/{_DEFAULT} is not Talos's: Spegel answers for every registry that has no file{told}"
         yield Trouble(node=node.name, kind="spegel_intercepts", evidence=evidence, cure=_list_in_spegel(readings))

@@ -29,6 +29,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig, Version
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import positive
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_errors import is_of_pull, not_pulled
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -485,6 +486,9 @@ def translated(stderr: str, *, where: str, contexts: Callable[[], str] = str) ->
     """talosctl's stderr as one of ours. Nothing that may hold a part of the configuration is kept."""
     if any(sign in stderr for sign in _NO_CONTEXT):
         return BadInput("talosctl finds no such context or no talosconfig", where=where, cure=contexts())
+    if is_of_pull(stderr):
+        # The registry's words, not the node's own: signs such as x509 would tell of the talosconfig.
+        return not_pulled(stderr, where=where)
     for sign in _SIGNS:
         if sign.text in stderr:
             detail = _detail(stderr) if sign.error is Unreachable else ""
