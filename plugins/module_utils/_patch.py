@@ -121,7 +121,7 @@ def plan_patch(patch: Patch, wanted: Wanted, *, version: Version, layer: str) ->
     """The patch with everything that is wanted of it; Conflict where its text does not allow that."""
     with located(patch):
         _refuse_deletions(patch.text)
-        plan = make_plan(patch.config, wanted, version=version, layer=layer)
+        plan = make_plan(patch.config, wanted, version=version, layer=layer, placeholders=True)
         if patch.fixed and plan.changed:
             raise Conflict(patch.fixed, cure="Edit it by hand")
         if not plan.changed:
