@@ -93,11 +93,18 @@ class Node:
     # Which of the two was written last, as RFC 3339 times; a staged configuration is newer on disk.
     active_since: str = ""
     persistent_since: str = ""
+    # When the node got its first since it booted.
+    active_created: str = ""
 
     @property
     def is_settled(self) -> bool:
         """No ``try`` that would be taken back, nothing ``staged`` for the next reboot."""
         return self.active.means_the_same_as(self.persistent)
+
+    @property
+    def is_as_booted(self) -> bool:
+        """No configuration was put in use since the node started. Not known, and so not told, without its times."""
+        return bool(self.active_created) and self.active_created == self.active_since
 
     @property
     def is_staged(self) -> bool:
@@ -328,10 +335,11 @@ _T = t.TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """One of a node's two configurations, and when it was written."""
+    """One of a node's two configurations, when it was written, and when the first of this boot was."""
 
     text: str = field(repr=False)
     since: str = ""
+    created: str = ""
 
 
 def parse_version(text: str) -> Version | None:
@@ -367,7 +375,8 @@ def parse_configurations(stdout: str) -> dict[str, dict[str, Stored]]:
     for document in documents:
         if isinstance(document, dict) and isinstance(document.get("spec"), str):
             metadata = document.get("metadata") or {}
-            stored = Stored(text=document["spec"], since=str(metadata.get("updated") or ""))
+            since, created = (str(metadata.get(time) or "") for time in ("updated", "created"))
+            stored = Stored(text=document["spec"], since=since, created=created)
             result.setdefault(str(document.get("node", "")), {})[str(metadata.get("id", ""))] = stored
     return {node: stored for node, stored in result.items() if {"v1alpha1", "persistent"} <= stored.keys()}
 
@@ -402,6 +411,7 @@ def _joined(
             persistent=MachineConfig.parse(stored["persistent"].text),
             active_since=stored["v1alpha1"].since,
             persistent_since=stored["persistent"].since,
+            active_created=stored["v1alpha1"].created,
         )
     except Conflict as error:
         return Conflict(error.problem, where=f"machine configuration of node {name}", cure=error.cure)
