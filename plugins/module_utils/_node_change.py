@@ -88,7 +88,7 @@ def _decide_pending(node: Node, active: Plan, wanted: Wanted, *, layer: str, on_
     return Decision(plan=plan, sends=(back, again), pending=PENDING)
 
 
-def describe(plan: Plan, *, pending: str, owes_reboot: bool) -> Json:
+def describe(plan: Plan, *, pending: str, owes_reboot: bool = False) -> Json:
     """What both modules return about a node; ``owes_reboot``: for a change of credentials that was made before."""
     files = node_files(plan.after.effective, image_cache=plan.after.has_image_cache)
     return {
