@@ -76,6 +76,7 @@ class _Files:
         self._folders: dict[int, Path] = {}
         self._open: dict[Path, int] = {}
         self._missed: set[Path] = set()
+        self._lost = False
         self._inotify = INotify()
 
     def start(self) -> None:
@@ -87,12 +88,14 @@ class _Files:
         for path in list(self._open):
             self._read(path)
         self._inotify.close()
+        if self._lost:
+            raise RuntimeError("inotify has lost events: not every file was seen")
         return {str(path.relative_to(self._folder)) for path in self._missed}
 
     def take(self, *, milliseconds: int) -> None:
         for event in self._inotify.read(timeout=milliseconds):
             if event.mask & flags.Q_OVERFLOW:
-                raise RuntimeError("inotify has lost events")
+                self._lost = True
             if not event.name or event.wd not in self._folders:
                 continue  # the folder itself is gone
             path = self._folders[event.wd] / event.name

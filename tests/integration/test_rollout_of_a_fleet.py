@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from integration.kubernetes_api import IP, Kubernetes, serving
+from integration.leaks import Leaks
 from sandbox.paths import ROOT
 from sandbox.recap import changed, failures, recap
 from sandbox.talos_fleet import Fleet, program, subnet
@@ -64,6 +65,8 @@ class Site:
 
     def __init__(self, fleet: Fleet, kubeconfig: Path) -> None:
         self.fleet = fleet
+        self.temporary = fleet.folder / "temporary"
+        self.temporary.mkdir()
         access = {
             "registry_kubeconfig": str(kubeconfig),
             "registry_talosconfig": str(fleet.talosconfig),
@@ -78,11 +81,8 @@ class Site:
         """The nodes alone: their cluster is no more than its Lease."""
         playbook = str(Path(sys.executable).with_name("ansible-playbook"))
         argv = [playbook, "-i", str(self.inventory), str(ROOT / "site.yml"), "--limit", "nodes", *options]
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "TMPDIR": str(self.fleet.folder),
-        }
+        places = dict.fromkeys(("TMPDIR", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP"), str(self.temporary))
+        environment = {**os.environ, **places, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         return subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
     def stored(self) -> dict[str, str]:
@@ -129,7 +129,10 @@ def stopped(site: Site) -> tuple[dict[str, str], subprocess.CompletedProcess[str
     before = site.stored()
     refusal = {"before-apply": {"action": "refuse", "times": 1, "message": "told to refuse"}}
     (site.fleet.nodes[REFUSING].state / "control.json").write_text(json.dumps(refusal))
-    return before, site.rollout()
+    with Leaks([PASSWORD], site.temporary) as leaks:
+        done = site.rollout("-vvv")
+    assert (leaks.found, leaks.looked_at) == (set(), {"process", "file"})
+    return before, done
 
 
 def test_the_second_of_five_nodes_refuses_and_the_rest_is_left_alone(
