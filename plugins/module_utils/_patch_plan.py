@@ -35,7 +35,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._talos_versi
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._patch import PatchPlan
     from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Settings, Wanted
@@ -77,7 +77,7 @@ def plan_patches(
         if id(new) in after and all(patch is not new for patch in patches):
             settings.append((replace(new, nodes=tuple(share.nodes)), after[id(new)]))
         _refuse_what_breaks(settings)
-        _refuse_tls_over_http(settings, wanted)
+        _refuse_tls_over_http(settings, wanted, nodes=share.nodes.keys())
     return plans
 
 
@@ -90,12 +90,15 @@ def _refuse_what_breaks(settings: Sequence[tuple[Patch, Settings]]) -> None:
             raise Conflict(problem, where=patch.where(kind, key), cure="Remove it: with this name and state: absent")
 
 
-def _refuse_tls_over_http(settings: Sequence[tuple[Patch, Settings]], wanted: Wanted) -> None:
-    """Conflict where a node gets an http endpoint from one patch, and TLS settings for its host from another."""
-    for patch, after in settings:
+def _refuse_tls_over_http(
+    settings: Sequence[tuple[Patch, Settings]], wanted: Wanted, *, nodes: Collection[str]
+) -> None:
+    """Conflict where one of ``nodes`` gets an http endpoint from one patch, and TLS settings for it from another."""
+    reached = [(patch, after, set(patch.nodes) & set(nodes)) for patch, after in settings]
+    for patch, after, mine in reached:
         for registry, url, host in http_endpoints(after):
-            for other, others in settings:
-                if host in others.tls and set(patch.nodes) & set(other.nodes) and wanted.asks_for(registry, host):
+            for other, others, theirs in reached:
+                if host in others.tls and mine & theirs and wanted.asks_for(registry, host):
                     where = f"{patch.where('mirrors', registry)} and {other.where('tls', host)}"
                     raise tls_over_http(url, host, where=where)
 
