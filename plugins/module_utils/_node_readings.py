@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
 
@@ -20,11 +20,13 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "CONTAINERD_FOLDER",
+    "CREDENTIALS_FILE",
     "INGEST_FOLDER",
     "Files",
     "Pull",
     "Readings",
     "Service",
+    "credentials_wait",
     "failed_pulls",
     "ingest_ages",
     "parse_containerd_starts",
@@ -42,9 +44,12 @@ Json = dict[str, t.Any]
 Files = dict[str, datetime]
 
 CONTAINERD_FOLDER = "/etc/cri/conf.d"
+CREDENTIALS_FILE = "cri.toml"
 INGEST_FOLDER = "/var/lib/containerd/io.containerd.content.v1.content/ingest"
 
 _MESSAGE_LENGTH = 300
+# At a boot Talos writes the file just before it starts containerd, whose start is told to the second.
+_BOOT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +140,7 @@ def ingest_ages(files: Files, *, now: datetime) -> dict[str, float]:
 def parse_etc_hosts(stdout: str) -> dict[str, str]:
     """`talosctl get etcfilespecs hosts -o yaml` → node: what its /etc/hosts holds."""
     try:
-        documents = _yaml_text.load_all(stdout)
+        documents = _yaml_nodes.load_all(stdout)
     except Conflict:  # cut off
         return {}
     found = [document for document in documents if isinstance(document, dict)]
@@ -156,6 +161,15 @@ def parse_containerd_starts(stdout: str, *, now: datetime) -> dict[str, datetime
         elif found := re.search(r"started with PID \d+ \((\S+) ago\)", line):
             result.setdefault(node, now - timedelta(seconds=seconds_of(found[1])))  # the newest comes first
     return result
+
+
+def credentials_wait(written: datetime | None, since: datetime | None) -> bool:
+    """Whether credentials were written after containerd's start.
+
+    Talos writes a file only where its content changes, and at a boot before it starts containerd. That they were
+    changed and then changed back cannot be told.
+    """
+    return bool(written and since and written > since + _BOOT)
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}

@@ -17,8 +17,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_obje
     read_objects,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_plan import plan_object
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import render
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import applied
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import render
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
