@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import typing as t
+from difflib import SequenceMatcher
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_custom import plan_custom
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
@@ -20,7 +21,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Rewrite
 
-__all__ = ["Asked", "CorefileMap", "CustomMap", "managed_by"]
+__all__ = ["Asked", "CorefileMap", "CustomMap", "managed_by", "without_edit"]
 
 WRITE_ATTEMPTS = 5
 
@@ -93,12 +94,23 @@ class CorefileMap:
         raise AssertionError("unreachable")
 
     def put_back(self, plan: RewritePlan, written: Json) -> str:
-        """Undo an edit; says in a sentence whether it worked."""
+        """Undo an edit; says in a sentence whether it worked. What others wrote in the meantime stays."""
+        text, version = plan.after, written["resourceVersion"]
         try:
-            self.write(plan.before, version=written["resourceVersion"])
+            for _attempt in range(WRITE_ATTEMPTS):
+                undone = without_edit(plan, text)
+                if undone is None:
+                    return "The old Corefile could not be put back: somebody else has changed the same lines since"
+                try:
+                    self.write(undone, version=version)
+                except Conflict:
+                    text, metadata = self.read()
+                    version = metadata["resourceVersion"]
+                else:
+                    return "The old Corefile is back in place"
         except RegistryError as error:
             return f"The old Corefile could not be put back: {error}"
-        return "The old Corefile is back in place"
+        return "The old Corefile could not be put back: somebody else changes it all the time"
 
 
 class CustomMap(CorefileMap):
@@ -129,6 +141,21 @@ class CustomMap(CorefileMap):
         body = {"metadata": {"resourceVersion": version}, "data": {self.key: text or None}}
         written = self._cluster.merge("v1", "ConfigMap", self._namespace, self._name, body)
         return t.cast("Json", written["metadata"])
+
+
+def without_edit(plan: RewritePlan, text: str) -> str | None:
+    """``text`` as it were without the plan's edit; None where that cannot be told from what others did to it."""
+    if text == plan.after:
+        return plan.before
+    before, after = plan.before.splitlines(keepends=True), plan.after.splitlines(keepends=True)
+    edits = SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes()
+    if {kind for kind, *_ in edits} - {"equal", "insert"}:
+        return None
+    added = [line for kind, _, _, start, end in edits if kind == "insert" for line in after[start:end]]
+    lines = text.splitlines(keepends=True)
+    if any(lines.count(line) != 1 for line in added):
+        return None
+    return "".join(line for line in lines if line not in added)
 
 
 def managed_by(metadata: Json) -> str:

@@ -107,11 +107,11 @@ class Cluster:
         except (Unreachable, NotReady):
             return None
 
-    def pod_text(self, namespace: str, pod: str, port: int, path: str) -> str | None:
-        """GET a text from a pod through the API server's proxy; None where nothing answers or it is not allowed."""
-        base = object_path("v1", "Pod", namespace, f"{pod}:{port}")
+    def pod_log(self, namespace: str, pod: str, how: Mapping[str, str]) -> str | None:
+        """What a pod logged, by the query options of the API (``tailLines``, …); None where it may not be read."""
+        query = [(key, value) for key, value in how.items() if value]
         try:
-            answer = self._call("get", f"{base}/proxy{path}", accept="*/*", missing_ok=True)
+            answer = self._call("get", f"{object_path('v1', 'Pod', namespace, pod)}/log", query=query, accept="*/*")
         except RegistryError:
             return None
         return None if answer is None else answer.decode(errors="replace")

@@ -99,6 +99,12 @@ replicas:
       type: list
       elements: str
       sample: []
+    aaaa:
+      description: IPv6 addresses of the name.
+      returned: always
+      type: list
+      elements: str
+      sample: []
 expected:
   description: The addresses of O(target), or without it those of the first pod's answer.
   returned: success

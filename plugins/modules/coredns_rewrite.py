@@ -134,8 +134,26 @@ options:
     description: Label selector of the CoreDNS pods.
     type: str
     default: k8s-app=kube-dns
+  verify_target:
+    description:
+      - Refuse to lead a name to a Service of the cluster that does not exist or has no ready endpoint, before anything
+        is changed. Turn it off in check mode where the Service is made by an earlier task.
+    type: bool
+    default: true
+  control_name:
+    description:
+      - A name with steady addresses that is not to be rewritten. Where CoreDNS answers it otherwise after the change,
+        the old Corefile is put back.
+      - By default V(kubernetes.default.svc) in the cluster's domain.
+    type: str
   wait:
-    description: Wait after a change until every ready CoreDNS pod answers by it.
+    description:
+      - Wait after a change until CoreDNS is seen to work by it. Every pod that is ready answers the name (with
+        C(autopath), the name as pods expand it too) with the addresses of O(target), IPv4 and IPv6, and O(control_name)
+        as before.
+      - Where CoreDNS refuses the Corefile, by its metrics (C(coredns_reload_failed_total) of the C(prometheus) plugin)
+        or by its log, or a pod does not start with it, the old one is put back at once. The error quotes the log.
+      - Without the C(reload) plugin, the Deployment or DaemonSet of the pods is restarted, one pod after the other.
     type: bool
     default: true
   wait_timeout:
@@ -287,6 +305,12 @@ replicas:
       type: list
       elements: str
       sample: []
+    aaaa:
+      description: IPv6 addresses of the name.
+      returned: always
+      type: list
+      elements: str
+      sample: []
 """
 
 import typing as t
@@ -294,7 +318,12 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
-from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, Refused, Reload
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns_settle import (
+    Refused,
+    Watch,
+    control_name,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import (
     Asked,
     CorefileMap,
@@ -309,9 +338,11 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wan
     coredns_version,
     read_rewrites,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._target_service import check_targets
 from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import read_text, write_bytes
 
 if t.TYPE_CHECKING:
+    from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Json
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
 
 REWRITE: dict[str, t.Any] = {
@@ -333,6 +364,8 @@ SPEC: dict[str, t.Any] = REWRITE | {
     "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
     "port": {"type": "int", "default": DNS_PORT},
     "selector": {"type": "str", "default": "k8s-app=kube-dns"},
+    "control_name": {"type": "str"},
+    "verify_target": {"type": "bool", "default": True},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 180},
 }
@@ -358,23 +391,35 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
 
     text, metadata = corefile.read()
     planned = plan(text)
-    before: dict[str, Reload] = {}
+    watch: Watch | None = None
     if planned.changes:
         version = version or coredns.version()
-        before = coredns.reloads() if params["wait"] else {}
+        planned = plan(text)
+        control = control_name(params["control_name"], planned)
+        if params["verify_target"]:
+            check_targets(cluster, planned)
+        if params["wait"] and not module.check_mode:
+            watch = Watch(coredns, corefile="" if custom else text, control=control)
         planned, metadata = corefile.edit(plan)
     results = planned.results | {"corefile_key": corefile.key, "managed_by": managed_by(metadata)}
     if planned.changes:
         results["node_local_dns"] = coredns.node_local()
     _warn(module, planned, results, corefile.where)
-    if planned.changes and params["wait"] and not module.check_mode:
-        try:
-            replicas = coredns.settle(planned, before=before, seconds=params["wait_timeout"])
-        except Refused as error:
-            back = corefile.put_back(planned, metadata)
-            raise Refused(f"{error.problem}. {back}", where=error.where, cure=error.cure) from error
-        results["replicas"] = [replica.shown for replica in replicas]
+    if watch and planned.changes:
+        results["replicas"] = _settled(watch, corefile, planned, metadata, seconds=params["wait_timeout"])
     return [Change(what=corefile.where, before=planned.before, after=planned.after)], results
+
+
+def _settled(
+    watch: Watch, corefile: CorefileMap, planned: RewritePlan, written: Json, *, seconds: float
+) -> list[dict[str, t.Any]]:
+    """What every pod answers by the new Corefile. Where CoreDNS does not take it, the old one is put back at once."""
+    try:
+        return [replica.shown for replica in watch.settle(planned, seconds=seconds)]
+    except Refused as error:
+        back = corefile.put_back(planned, written)
+        watch.restart_again(planned)
+        raise Refused(f"{error.problem}. {back}", where=error.where, cure=error.cure) from error
 
 
 def _step_for_path(module: AnsibleModule, asked: Asked) -> tuple[list[Change], dict[str, t.Any]]:

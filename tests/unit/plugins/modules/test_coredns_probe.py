@@ -42,7 +42,9 @@ def test_all_as_expected(probe: t.Callable[..., tuple[Json, Json]]) -> None:
     assert asked == {"name": "harbor.example.com", "target": "envoy.gateway.svc.k8s.home", "domain": "k8s.home"}
     assert result["changed"] is False
     assert (result["ok"], result["expected"], result["problems"]) == (True, ["10.96.0.9"], [])
-    assert result["replicas"] == [{"pod": "a", "node": "n1", "name": "", "bare": ["10.96.0.9"], "expanded": []}]
+    assert result["replicas"] == [
+        {"pod": "a", "node": "n1", "name": "", "bare": ["10.96.0.9"], "expanded": [], "aaaa": []}
+    ]
 
 
 def test_mismatch_is_reported_or_fails(probe: t.Callable[..., tuple[Json, Json]]) -> None:

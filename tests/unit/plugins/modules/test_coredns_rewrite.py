@@ -11,13 +11,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.splithorizon.registry.plugins.module_utils import _coredns
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import Replica
+from ansible_collections.splithorizon.registry.plugins.module_utils._dns import Answer
 from ansible_collections.splithorizon.registry.plugins.modules import coredns_rewrite
 
 if t.TYPE_CHECKING:
     from pathlib import Path
 
 NAME, TARGET = "harbor.example.com", "envoy.gateway.svc.cluster.local"
-BEFORE = ".:53 {\n    kubernetes cluster.local\n    reload\n}\n"
+BEFORE = ".:53 {\n    kubernetes cluster.local\n    reload\n    prometheus\n}\n"
 RULE = f"rewrite stop name exact {NAME} {TARGET}"
 AFTER = BEFORE.replace("    reload", f"    {RULE}\n    reload")
 ARGS = {"name": NAME, "target": TARGET, "wait_timeout": 0}
@@ -25,11 +26,13 @@ Json = dict[str, t.Any]
 
 
 class FakeCluster:
-    """One ConfigMap and one pod. A dry run answers as the server does and keeps nothing."""
+    """One ConfigMap, one pod and the target's Service. A dry run answers as the server does and keeps nothing."""
 
     text = BEFORE
     labels: t.ClassVar[dict[str, str]] = {}
     metrics: t.ClassVar[list[str]] = []
+    service: t.ClassVar[Json | None] = {"spec": {"type": "ClusterIP"}}
+    endpoints: t.ClassVar[list[Json]] = [{"addresses": ["10.244.0.9"]}]
     writes: t.ClassVar[list[tuple[str, bool]]] = []
     node_local = False
     version = "1.14.7"
@@ -38,6 +41,8 @@ class FakeCluster:
         self.dry_run = dry_run
 
     def get(self, api: str, kind: str, namespace: str, name: str) -> Json | None:
+        if kind == "Service":
+            return self.service if (namespace, name) in {("gateway", "envoy"), ("apps", "www")} else None
         if name == "coredns-custom":
             return None
         metadata = {"resourceVersion": "1", "labels": self.labels}
@@ -57,12 +62,14 @@ class FakeCluster:
     def list(self, api: str, kind: str, namespace: str, *, selector: str) -> t.Sequence[Json]:
         if "node-local-dns" in selector:
             return [{}] if self.node_local else []
-        spec = {"containers": [{"image": f"coredns/coredns:{self.version}"}]}
+        if kind == "EndpointSlice":
+            return [{"endpoints": self.endpoints}]
+        spec = {"containers": [{"name": "coredns", "image": f"coredns/coredns:{self.version}"}]}
         ready = {"conditions": [{"type": "Ready", "status": "True"}]}
         return [{"metadata": {"name": "a"}, "spec": spec, "status": ready}]
 
-    def pod_text(self, *where: object) -> str | None:
-        return self.metrics.pop(0) if self.metrics else None
+    def pod_log(self, *_where: object) -> str:
+        return "[ERROR] plugin/reload: Corefile changed but reload failed: too bad\n"
 
 
 @pytest.fixture
@@ -71,6 +78,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     answer = Replica(pod="a", node="n", name=NAME, bare=("10.96.0.9",), target=("10.96.0.9",))
     monkeypatch.setattr(coredns_rewrite, "Cluster", FakeCluster)
     monkeypatch.setattr(_coredns.CoreDns, "ask", lambda self, **question: [answer])
+    monkeypatch.setattr(_coredns.CoreDns, "answer", lambda self, _pod, name: Answer(rcode="NOERROR", addresses=(name,)))
+    monkeypatch.setattr(
+        _coredns.CoreDns, "metrics", lambda self, _pod, _port: FakeCluster.metrics.pop(0) if FakeCluster.metrics else ""
+    )
     monkeypatch.setattr(FakeCluster, "text", BEFORE)
     for name, value in (("labels", {}), ("metrics", []), ("writes", [])):
         monkeypatch.setattr(FakeCluster, name, value)
@@ -96,7 +107,9 @@ def test_check_mode_says_what_the_run_does(run: t.Callable[..., Json]) -> None:
     assert predicted["diff"][0]["before"] == BEFORE
     assert predicted["diff"][0]["after"] == AFTER
     assert "replicas" not in predicted
-    assert done["replicas"] == [{"pod": "a", "node": "n", "name": NAME, "bare": ["10.96.0.9"], "expanded": []}]
+    assert done["replicas"] == [
+        {"pod": "a", "node": "n", "name": NAME, "bare": ["10.96.0.9"], "expanded": [], "aaaa": []}
+    ]
     shown = {key: done[key] for key in ("zone", "rules", "autopath", "cluster_domain", "corefile_key", "managed_by")}
     assert shown == {
         "zone": ".",
@@ -130,10 +143,40 @@ def test_corefile_that_coredns_does_not_take_is_put_back(run: t.Callable[..., Js
     FakeCluster.metrics.extend(["coredns_reload_failed_total 0\n", "coredns_reload_failed_total 1\n"])
     failed = run(**ARGS)
     assert failed["failed"] is True
-    assert "The old Corefile is back in place" in failed["msg"]
+    assert "CoreDNS does not take the new Corefile: too bad. The old Corefile is back in place" in failed["msg"]
     assert failed["where"] == "pod a"
     assert [text for text, _dry_run in FakeCluster.writes] == [AFTER, BEFORE]
     assert FakeCluster.text == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "said"),
+    [
+        ("service", None, "Service gateway/envoy: there is no such Service"),
+        ("endpoints", [], "Service gateway/envoy: it has no ready endpoint"),
+        ("endpoints", [{"conditions": {"ready": False}, "addresses": ["10.244.0.9"]}], "no ready endpoint"),
+    ],
+)
+def test_target_without_anybody_behind_it_changes_nothing(
+    run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch, what: str, value: t.Any, said: str
+) -> None:
+    monkeypatch.setattr(FakeCluster, what, value)
+    for check in (True, False):
+        assert said in run(check=check, **ARGS)["msg"]
+    assert FakeCluster.writes == []
+    assert run(**ARGS, verify_target=False)["changed"] is True
+    assert run(**ARGS)["changed"] is False, "what is there already is not judged anew"
+
+
+def test_external_name_has_no_endpoints(run: t.Callable[..., Json], monkeypatch: t.Any) -> None:
+    monkeypatch.setattr(FakeCluster, "service", {"spec": {"type": "ExternalName"}})
+    monkeypatch.setattr(FakeCluster, "endpoints", [])
+    assert run(**ARGS, wait=False)["changed"] is True
+
+
+def test_control_name_that_is_rewritten_itself_changes_nothing(run: t.Callable[..., Json]) -> None:
+    assert "option control_name" in run(**ARGS, control_name=NAME)["msg"]
+    assert FakeCluster.writes == []
 
 
 def test_contradiction_changes_nothing(run: t.Callable[..., Json]) -> None:
