@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.splithorizon.registry.plugins.module_utils._alias_service import AliasService
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
     CoreDns,
     compare,
@@ -18,6 +19,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core
 from ansible_collections.splithorizon.registry.plugins.module_utils._probe import probe
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
+from ansible_collections.splithorizon.registry.plugins.module_utils._route_limits import RouteLimits
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
     TalosMirror,
     check_mirrors,
@@ -29,27 +31,21 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_rele
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
 
-__all__ = ["STEPS", "alias", "dns", "gateway", "harbor", "prove", "spegel"]
+__all__ = ["STEPS", "alias", "dns", "gateway", "harbor", "prove", "route_timeout", "spegel"]
 
 Warn = t.Callable[[str], None]
 
 
 def alias(cluster: Cluster, asked: Json) -> bool:
-    """Whether the alias Service is not as wanted, or selects no pod."""
-    namespace, name = asked["namespace"], asked["name"]
-    service = cluster.get("v1", "Service", namespace, name)
-    if asked["state"] == "absent" or service is None:
-        return bool((asked["state"] == "present") != (service is not None))
-    spec, selector = service["spec"], asked["selector"]
-    selects = spec.get("selector", {}).items() >= selector.items()
-    ports = {(port["port"], port.get("targetPort")) for port in spec.get("ports", [])}
-    as_wanted = (
-        selects
-        and spec.get("type") == "ClusterIP"
-        and ports >= {tuple(map(int, pair)) for pair in asked["ports"].items()}
-    )
-    labels = ",".join(f"{key}={value}" for key, value in selector.items())
-    return not (as_wanted and cluster.list("v1", "Pod", namespace, selector=labels))
+    """Whether M(gateway_alias) would change the alias Service, or nobody is behind it."""
+    service = AliasService(cluster, asked)
+    return service.plan().changes or (asked["state"] == "present" and not service.endpoints())
+
+
+def route_timeout(cluster: Cluster, asked: Json) -> bool:
+    """Whether M(gateway_route_timeout) would make a policy or take one away."""
+    planned = RouteLimits(cluster, asked).plan()
+    return bool(planned.add or planned.remove)
 
 
 def dns(cluster: Cluster, asked: Json) -> bool:
@@ -93,7 +89,13 @@ def harbor(cluster: Cluster, asked: Json) -> bool:
     return bool(planned.changed or found.stale)
 
 
-STEPS: dict[str, t.Callable[[Cluster, Json], bool]] = {"alias": alias, "dns": dns, "spegel": spegel, "harbor": harbor}
+STEPS: dict[str, t.Callable[[Cluster, Json], bool]] = {
+    "alias": alias,
+    "route_timeout": route_timeout,
+    "dns": dns,
+    "spegel": spegel,
+    "harbor": harbor,
+}
 
 
 def gateway(asked: Json, *, connect: t.Callable[[], Cluster], warn: Warn) -> Json:

@@ -9,6 +9,7 @@ Every call is bounded in time. Writes go to the server in check mode too, as its
 from __future__ import annotations
 
 import json
+import re
 import time
 import typing as t
 from contextlib import contextmanager
@@ -39,15 +40,19 @@ POLL_SECONDS = 1.0
 REASON_LENGTH = 300
 MERGE_PATCH = "application/merge-patch+json"
 
-_PLURAL_EXCEPTIONS = {"Ingress": "ingresses", "EndpointSlice": "endpointslices", "NetworkPolicy": "networkpolicies"}
-
 
 def object_path(api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
     """The REST path of an object, or of a collection without ``name``: ``/api/v1/namespaces/a/configmaps/b``."""
-    plural = _PLURAL_EXCEPTIONS.get(kind, kind.lower() + "s")
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     scope = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{scope}/{plural}" + (f"/{name}" if name else "")
+    return f"{root}{scope}/{_plural(kind.lower())}" + (f"/{name}" if name else "")
+
+
+def _plural(kind: str) -> str:
+    """``networkpolicy`` → ``networkpolicies``, ``gateway`` → ``gateways``, ``ingress`` → ``ingresses``."""
+    if re.search("[^aeiou]y$", kind):
+        return f"{kind[:-1]}ies"
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
 class Cluster:
@@ -82,10 +87,11 @@ class Cluster:
         return t.cast("Json", answer)
 
     def create(self, body: Json) -> Json:
-        """Make an object; Conflict where there is one already."""
+        """Make an object; Conflict where there is one already, BadInput where the server does not know a field."""
         metadata = body["metadata"]
         path = object_path(body["apiVersion"], body["kind"], metadata.get("namespace"))
-        return t.cast("Json", self._request("post", path, body=body, write=True))
+        strict = [("fieldValidation", "Strict")]
+        return t.cast("Json", self._request("post", path, body=body, query=strict, write=True))
 
     def replace(self, body: Json) -> Json:
         """Put an object in place of the one whose ``metadata.resourceVersion`` it has; Conflict where that is gone."""

@@ -9,9 +9,10 @@ module: cluster_survey
 short_description: Which steps of the migration would change one cluster, and whether its result holds
 version_added: 0.1.0
 description:
-  - Reads in one process what M(splithorizon.registry.coredns_rewrite), M(splithorizon.registry.spegel_registries),
-    M(splithorizon.registry.harbor_core_patch) and the alias Service would change, so that a site where nothing differs
-    costs as little as it can. Never changes anything.
+  - Reads in one process what M(splithorizon.registry.gateway_alias), M(splithorizon.registry.gateway_route_timeout),
+    M(splithorizon.registry.coredns_rewrite), M(splithorizon.registry.spegel_registries) and
+    M(splithorizon.registry.harbor_core_patch) would change, so that a site where nothing differs costs as little as it
+    can. Never changes anything.
   - It plans as those modules do, and gives their errors. It sends nothing, so what the server itself would refuse is
     found by their check mode only.
   - Where no step would change anything, it reads what M(splithorizon.registry.coredns_probe) and
@@ -48,7 +49,7 @@ options:
         type: int
         default: 10
   alias:
-    description: The alias Service of the gateway's pods.
+    description: The alias Service of the gateway's pods, as for M(splithorizon.registry.gateway_alias).
     type: dict
     suboptions:
       namespace:
@@ -59,14 +60,50 @@ options:
         description: Its name.
         type: str
         required: true
+      gateway:
+        description: The Gateway whose pods it leads to.
+        type: dict
+        suboptions:
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
       selector:
-        description: Labels of the pods. It differs where no pod has them.
+        description: Labels of the pods, in place of O(alias.gateway).
         type: dict
-        required: true
       ports:
-        description: Port of the pods by port of the Service.
+        description: With O(alias.selector), port of the pods by port of the Service.
+        type: dict
+      state:
+        description: Whether it is to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  route_timeout:
+    description: The policy by which large layers are not cut, as for M(splithorizon.registry.gateway_route_timeout).
+    type: dict
+    suboptions:
+      hostname:
+        description: The registry's public name.
+        type: str
+        required: true
+      gateway:
+        description: The Gateway that serves it.
         type: dict
         required: true
+        suboptions:
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
       state:
         description: Whether it is to be there.
         type: str
@@ -265,6 +302,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove
+from ansible_collections.splithorizon.registry.plugins.module_utils._gateway import GATEWAY_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
 
 STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
@@ -285,10 +323,12 @@ OPTIONS: dict[str, t.Any] = {
     "alias": {
         "namespace": REQUIRED,
         "name": REQUIRED,
-        "selector": {"type": "dict", "required": True},
-        "ports": {"type": "dict", "required": True},
+        "gateway": GATEWAY_SPEC,
+        "selector": {"type": "dict"},
+        "ports": {"type": "dict"},
         "state": STATE,
     },
+    "route_timeout": {"hostname": REQUIRED, "gateway": {**GATEWAY_SPEC, "required": True}, "state": STATE},
     "dns": {
         "name": REQUIRED,
         "target": REQUIRED,

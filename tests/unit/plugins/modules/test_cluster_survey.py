@@ -24,7 +24,13 @@ COREFILE = f"""
     reload
 }}
 """
-LABELS = {"app": "proxy"}
+GATEWAY = {"namespace": "envoy-gateway", "name": "eg"}
+SELECTOR = {
+    "app.kubernetes.io/component": "proxy",
+    "gateway.envoyproxy.io/owning-gateway-name": "eg",
+    "gateway.envoyproxy.io/owning-gateway-namespace": "envoy-gateway",
+}
+GENERATED = {"app.kubernetes.io/managed-by": "envoy-gateway", **SELECTOR}
 LISTED = [
     "--mirrored-registries",
     f"https://{NAME}",
@@ -34,7 +40,8 @@ LISTED = [
 ]
 SETTINGS = {"CORE_URL": "http://harbor-core:80"}
 ASKED = {
-    "alias": {"namespace": "gw", "name": "envoy-proxy", "selector": LABELS, "ports": {"80": 10080, "443": 10443}},
+    "alias": {"namespace": "gw", "name": "envoy-proxy", "gateway": GATEWAY},
+    "route_timeout": {"hostname": NAME, "gateway": GATEWAY},
     "dns": {"name": NAME, "target": TARGET},
     "spegel": {"mirrored_registries": [f"https://{NAME}"]},
     "harbor": {"namespace": "harbor", "external_url": f"https://{NAME}"},
@@ -68,14 +75,20 @@ def site():
         "initContainers": [{"name": "configuration", "image": image, "args": ["configuration", *LISTED]}],
         "containers": [{"name": "registry", "image": image, "args": ["registry", *LISTED[:2]]}],
     }
-    ready = [{"conditions": {"ready": True}, "targetRef": {"kind": "Pod", "name": "envoy-1"}}]
+    ready = [
+        {"conditions": {"ready": True}, "addresses": ["10.244.0.9"], "targetRef": {"kind": "Pod", "name": "envoy-1"}}
+    ]
+    rule = {"timeouts": {"request": "0s"}}
+    route = {"hostnames": [NAME], "parentRefs": [{"name": "eg", "namespace": "envoy-gateway"}], "rules": [rule]}
     slice_labels = {"kubernetes.io/service-name": "envoy-proxy"}
     return [
-        thing("Service", "gw", "envoy-proxy", spec={"type": "ClusterIP", "selector": dict(LABELS), "ports": ports}),
+        thing("Service", "gw", "envoy-proxy", spec={"type": "ClusterIP", "selector": dict(SELECTOR), "ports": ports}),
+        thing("Service", "gw", "envoy-envoy-gateway-eg-0", labels=GENERATED, spec={"ports": ports}),
+        thing("Gateway", "envoy-gateway", "eg", spec={"gatewayClassName": "envoy", "listeners": []}),
+        thing("HTTPRoute", "harbor", "harbor", spec=route),
         thing(
             "EndpointSlice", "gw", "s", labels=slice_labels, ports=[{"name": "https", "port": 10443}], endpoints=ready
         ),
-        thing("Pod", "gw", "envoy-1", labels=LABELS),
         thing("ConfigMap", "kube-system", "coredns", data={"Corefile": COREFILE}),
         thing("DaemonSet", "kube-system", "spegel", spec={"template": {"spec": pod}}),
         thing("ConfigMap", "harbor", "harbor-core", data={**SETTINGS, "EXT_ENDPOINT": f"https://{NAME}"}),
@@ -126,7 +139,8 @@ def test_a_migrated_site_differs_nowhere_and_is_proven(survey):
         ("Service envoy-proxy", ("spec", "selector"), {"app": "other"}, "alias"),
         ("Service envoy-proxy", ("spec", "type"), "LoadBalancer", "alias"),
         ("Service envoy-proxy", ("spec", "ports"), [{"port": 443, "targetPort": 443}], "alias"),
-        ("Pod envoy-1", ("metadata", "labels"), {}, "alias"),
+        ("EndpointSlice s", ("endpoints",), [], "alias"),
+        ("HTTPRoute harbor", ("spec", "rules"), [{}], "route_timeout"),
         ("ConfigMap coredns", ("data", "Corefile"), COREFILE.replace("    rewrite", "    # rewrite"), "dns"),
         ("ConfigMap harbor-core", ("data", "EXT_ENDPOINT"), "http://192.168.1.105", "harbor"),
         ("ConfigMap harbor-jobservice-env", ("data", "CORE_URL"), "http://harbor.example:80", "harbor"),
@@ -134,7 +148,9 @@ def test_a_migrated_site_differs_nowhere_and_is_proven(survey):
 )
 def test_what_differs_is_named_and_nothing_proven_before_it_is_done(survey, what, path, value, step):
     changed = next(one for (kind, _, name), one in survey.cluster.objects.items() if f"{kind} {name}" == what)
-    changed[path[0]][path[1]] = value
+    for step_down in path[:-1]:
+        changed = changed[step_down]
+    changed[path[-1]] = value
     found = survey()
     assert (found["differing"], found["proven"]) == ([step], False)
     assert survey.harbor.requests == []
@@ -150,6 +166,14 @@ def test_an_alias_that_is_to_go_differs_until_it_is_gone(survey):
     assert survey(alias=asked)["differing"] == ["alias"]
     del survey.cluster.objects["Service", "gw", "envoy-proxy"]
     assert survey(alias=asked, proof=None)["differing"] == []
+
+
+def test_an_alias_by_labels_needs_no_gateway(survey):
+    del survey.cluster.objects["Gateway", "envoy-gateway", "eg"]
+    given = {"namespace": "gw", "name": "envoy-proxy", "selector": SELECTOR, "ports": {"443": 10443}}
+    assert survey(alias=given, route_timeout=None)["differing"] == []
+    assert "there is no such Gateway" in survey(alias=given)["msg"]
+    assert survey(alias={"namespace": "gw", "name": "envoy-proxy"})["failed"]
 
 
 def test_what_does_not_hold_is_told_and_is_no_error(survey):
