@@ -101,7 +101,9 @@ class Cluster:
 
     def delete(self, api_version: str, kind: str, namespace: str | None, name: str, *, uid: str) -> None:
         """Delete this very object; one that is gone already is fine, one made anew under its name is a Conflict."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if self.dry_run:
+            body["dryRun"] = ["All"]  # the server does not look at the query where there is a body
         path = object_path(api_version, kind, namespace, name)
         self._request("delete", path, body=body, write=True, missing_ok=True)
 

@@ -52,3 +52,32 @@ def test_forward_says_which_pod_was_refused(cluster: _kubernetes.Cluster, monkey
         cluster.forward("kube-system", "coredns-1", 53),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural"),
+    [
+        ("ConfigMap", "configmaps"),
+        ("NetworkPolicy", "networkpolicies"),
+        ("EnvoyProxy", "envoyproxies"),
+        ("Gateway", "gateways"),
+        ("GatewayClass", "gatewayclasses"),
+        ("EndpointSlice", "endpointslices"),
+    ],
+)
+def test_path_of_a_collection(kind: str, plural: str) -> None:
+    assert _kubernetes.object_path("v1", kind) == f"/api/v1/{plural}"
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_dry_run_deletes_nothing(monkeypatch: pytest.MonkeyPatch, dry_run: bool) -> None:
+    """The server reads ``dryRun`` of a deletion from its body, and not from the query beside it."""
+    asked: list[t.Any] = []
+
+    def request(method: str, path: str, **how: t.Any) -> types.SimpleNamespace:
+        asked.append((method, path, how["body"].get("dryRun")))
+        return types.SimpleNamespace(data=b"{}")
+
+    monkeypatch.setattr(_kubernetes, "_connect", lambda auth: types.SimpleNamespace(request=request))
+    _kubernetes.Cluster({}, dry_run=dry_run).delete("v1", "Service", "gw", "alias", uid="1")
+    assert asked == [("delete", "/api/v1/namespaces/gw/services/alias", ["All"] if dry_run else None)]
