@@ -53,7 +53,7 @@ options:
     description: Labels of the proxies' pods, for a gateway that is no Gateway API one.
     type: dict
   ports:
-    description: With O(selector), the ports of the pods by the ports of the Service, as C({443: 8443}).
+    description: "With O(selector), the ports of the pods by the ports of the Service, as C({443: 8443})."
     type: dict
   hostname:
     description: The registry's public name, to find what listeners and policies ask of its clients.
