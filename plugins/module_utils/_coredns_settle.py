@@ -261,7 +261,8 @@ def metrics_port(corefile: str) -> int | None:
         return METRICS_PORT
     lines = [line for block in blocks for line in block.named("prometheus")]
     if not lines:
-        return None if blocks else METRICS_PORT
+        # Every Corefile with a rewrite of ours has that plugin: else it is what one imports, or a chart's values.
+        return None if any(block.named("kubernetes") for block in blocks) else METRICS_PORT
     address = lines[0].args[0] if lines[0].args else ""
     port = address.rpartition(":")[2]
     return int(port) if port.isdigit() else METRICS_PORT

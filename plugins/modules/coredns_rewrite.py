@@ -399,7 +399,7 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         if params["verify_target"]:
             check_targets(cluster, planned)
         if params["wait"] and not module.check_mode:
-            watch = Watch(coredns, corefile="" if custom else text, control=control)
+            watch = Watch(coredns, corefile=text, control=control)
         planned, metadata = corefile.edit(plan)
     results = planned.results | {"corefile_key": corefile.key, "managed_by": managed_by(metadata)}
     if planned.changes:

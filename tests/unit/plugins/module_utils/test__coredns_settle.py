@@ -276,6 +276,8 @@ def test_pod_without_owner_cannot_be_restarted() -> None:
         (COREFILE.replace(":9153", "{$METRICS}"), 9153),
         (COREFILE.replace("prometheus :9153", ""), None),
         (".:53 {", 9153),
+        ("rewrite name a.example.com b.example.com\n", 9153),
+        ("servers:\n  - zones: [{zone: .}]\n    plugins:\n      - name: kubernetes\n", 9153),
         ("", 9153),
     ],
 )
