@@ -6,18 +6,21 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap, CustomMap
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import ObjectSource
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotPermitted
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_map import POLICIES
 from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import decided
 
 if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
     from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import Owner
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Asked
 
-__all__ = ["SOURCE_KINDS", "SourceObject", "look_up"]
+__all__ = ["HOME_SPEC", "SourceObject", "home_of", "look_up"]
 
 # Newest API first.
 _APIS = {
@@ -29,7 +32,23 @@ _APIS = {
     "ApplicationSet": ("argoproj.io/v1alpha1",),
     "ConfigMap": ("v1",),
 }
-SOURCE_KINDS = tuple(kind for kind in _APIS if kind != "Kustomization")
+# Options of modules that say where the Corefile is.
+HOME_SPEC: Json = {
+    "namespace": {"type": "str", "default": "kube-system"},
+    "config_map": {"type": "str", "default": "coredns"},
+    "key": {"type": "str", "default": "Corefile", "no_log": False},
+    "custom_config_map": {"type": "str"},
+    "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
+    "node_local": {"type": "str", "choices": list(POLICIES), "default": "stop"},
+    "source": {
+        "type": "dict",
+        "options": {
+            "kind": {"type": "str", "required": True, "choices": [kind for kind in _APIS if kind != "Kustomization"]},
+            "namespace": {"type": "str", "required": True},
+            "name": {"type": "str", "required": True},
+        },
+    },
+}
 
 
 class SourceObject(CorefileMap):
@@ -59,6 +78,17 @@ class SourceObject(CorefileMap):
         body = {**self._source.patch(text), "metadata": {"resourceVersion": version}}
         written = self._cluster.merge(self._api, self._kind, self._namespace, self._name, body)
         return t.cast("Json", written["metadata"])
+
+
+def home_of(cluster: Cluster, options: Mapping[str, t.Any]) -> CorefileMap:
+    """Where the options of HOME_SPEC say that the Corefile is to be edited."""
+    namespace, custom = options["namespace"], options["custom_config_map"]
+    if options["source"]:
+        return SourceObject(cluster, **options["source"])
+    corefile = CorefileMap(cluster, namespace=namespace, name=options["config_map"], key=options["key"])
+    if custom:
+        return CustomMap(cluster, corefile=corefile, namespace=namespace, name=custom, key=options["custom_key"])
+    return corefile
 
 
 def look_up(cluster: Cluster, owner: Owner) -> Owner:

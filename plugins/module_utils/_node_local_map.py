@@ -38,8 +38,12 @@ class NodeLocal:
         elif policy != "pass_on" and _present(asked) and (planned is None or planned.changes):
             self._tell(self._map.where if self._map else f"namespace {namespace}", policy)
 
+    @property
+    def changes(self) -> bool:
+        return any(change.changed for change in self.change)
+
     def write(self) -> None:
-        if self._map and any(change.changed for change in self.change):
+        if self._map and self.changes:
             self._map.edit(self._plan)
 
     def _plan(self, text: str) -> RewritePlan:

@@ -391,10 +391,9 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, Refused, Reload
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap, CustomMap
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import (
-    SOURCE_KINDS,
-    SourceObject,
+    HOME_SPEC,
+    home_of,
     look_up,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import plan_source
@@ -403,7 +402,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_
     NODE_LOCAL_MAPS,
     NodeLocal,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_map import POLICIES as CACHE_POLICIES
 from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import (
     POLICIES,
     note_or_refuse,
@@ -427,25 +425,13 @@ REWRITE: dict[str, t.Any] = {
     "example": {"type": "str"},
 }
 ITEM = {"name": {"type": "str", "required": True}, "state": {"type": "str", "choices": ["present", "absent"]}} | REWRITE
-SOURCE: dict[str, t.Any] = {
-    "kind": {"type": "str", "required": True, "choices": list(SOURCE_KINDS)},
-    "namespace": {"type": "str", "required": True},
-    "name": {"type": "str", "required": True},
-}
-SPEC: dict[str, t.Any] = REWRITE | {
+OWN: dict[str, t.Any] = {
     "name": {"type": "str"},
     "rewrites": {"type": "list", "elements": "dict", "options": ITEM},
     "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
     "coredns_version": {"type": "str"},
-    "namespace": {"type": "str", "default": "kube-system"},
-    "config_map": {"type": "str", "default": "coredns"},
-    "key": {"type": "str", "default": "Corefile", "no_log": False},
     "path": {"type": "path"},
-    "source": {"type": "dict", "options": SOURCE},
     "if_owned": {"type": "str", "choices": list(POLICIES), "default": "auto"},
-    "node_local": {"type": "str", "choices": list(CACHE_POLICIES), "default": "stop"},
-    "custom_config_map": {"type": "str"},
-    "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
     "port": {"type": "int", "default": DNS_PORT},
     "selector": {"type": "str", "default": "k8s-app=kube-dns"},
     "wait": {"type": "bool", "default": True},
@@ -465,7 +451,7 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         return _step_for_path(module, asked)
     cluster = Cluster(params, dry_run=module.check_mode)
     coredns = CoreDns(cluster, namespace=params["namespace"], selector=params["selector"])
-    corefile = _home(cluster, params)
+    corefile = home_of(cluster, params)
 
     def plan(text: str) -> RewritePlan:
         return corefile.plan(text, **asked)
@@ -501,16 +487,6 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     return [*(cache.change if cache else []), change], results
 
 
-def _home(cluster: Cluster, params: dict[str, t.Any]) -> CorefileMap:
-    namespace, custom = params["namespace"], params["custom_config_map"]
-    if params["source"]:
-        return SourceObject(cluster, **params["source"])
-    corefile = CorefileMap(cluster, namespace=namespace, name=params["config_map"], key=params["key"])
-    if custom:
-        return CustomMap(cluster, corefile=corefile, namespace=namespace, name=custom, key=params["custom_key"])
-    return corefile
-
-
 def _cache(coredns: CoreDns, cluster: Cluster, params: dict[str, t.Any], asked: Asked) -> NodeLocal | None:
     """NodeLocal DNSCache, if it runs and is not the home itself."""
     policy = params["node_local"]
@@ -536,7 +512,7 @@ def _warn(module: AnsibleModule, *notes: str) -> None:
 
 def main() -> t.NoReturn:
     module = AnsibleModule(
-        argument_spec=KUBERNETES_SPEC | SPEC,
+        argument_spec=KUBERNETES_SPEC | REWRITE | HOME_SPEC | OWN,
         required_one_of=[("name", "rewrites")],
         mutually_exclusive=[
             ("name", "rewrites"),
