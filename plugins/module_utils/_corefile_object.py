@@ -83,7 +83,7 @@ class SourceObject(CorefileMap):
 def home_of(cluster: Cluster, options: Mapping[str, t.Any]) -> CorefileMap:
     """Where the options of HOME_SPEC say that the Corefile is to be edited."""
     namespace, custom = options["namespace"], options["custom_config_map"]
-    if options["source"]:
+    if options.get("source"):
         return SourceObject(cluster, **options["source"])
     corefile = CorefileMap(cluster, namespace=namespace, name=options["config_map"], key=options["key"])
     if custom:
