@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Talk: live objects that own a Corefile: they are asked whether they would undo a change, or get it themselves."""
+"""Talk: where a cluster keeps its Corefile, by the options of a module: a ConfigMap, or what it is made of."""
 
 from __future__ import annotations
 
@@ -8,30 +8,22 @@ import typing as t
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap, CustomMap
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import ObjectSource
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotPermitted
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_map import POLICIES
-from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import decided
+from ansible_collections.splithorizon.registry.plugins.module_utils._owner_objects import (
+    SOURCE_KINDS,
+    get_object,
+)
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
-    from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import Owner
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Asked
 
-__all__ = ["HOME_SPEC", "SourceObject", "home_of", "look_up"]
+__all__ = ["HOME_SPEC", "SourceObject", "home_of"]
 
-# Newest API first.
-_APIS = {
-    "HelmRelease": tuple(f"helm.toolkit.fluxcd.io/{version}" for version in ("v2", "v2beta2", "v2beta1")),
-    "Kustomization": tuple(f"kustomize.toolkit.fluxcd.io/{version}" for version in ("v1", "v1beta2")),
-    "HelmChart": ("helm.cattle.io/v1",),
-    "HelmChartConfig": ("helm.cattle.io/v1",),
-    "Application": ("argoproj.io/v1alpha1",),
-    "ApplicationSet": ("argoproj.io/v1alpha1",),
-    "ConfigMap": ("v1",),
-}
 # Options of modules that say where the Corefile is.
 HOME_SPEC: Json = {
     "namespace": {"type": "str", "default": "kube-system"},
@@ -43,7 +35,7 @@ HOME_SPEC: Json = {
     "source": {
         "type": "dict",
         "options": {
-            "kind": {"type": "str", "required": True, "choices": [kind for kind in _APIS if kind != "Kustomization"]},
+            "kind": {"type": "str", "required": True, "choices": list(SOURCE_KINDS)},
             "namespace": {"type": "str", "required": True},
             "name": {"type": "str", "required": True},
         },
@@ -65,7 +57,7 @@ class SourceObject(CorefileMap):
         return self._source.plan(text, **asked)
 
     def read(self) -> tuple[str, Json]:
-        found = _get(self._cluster, self._kind, self._namespace, self._name)
+        found = get_object(self._cluster, self._kind, self._namespace, self._name)
         if found is None:
             cure = "Give kind, namespace and name of the one whose values the CoreDNS chart gets"
             raise BadInput("there is no such object", where=self.where, cure=cure)
@@ -89,22 +81,3 @@ def home_of(cluster: Cluster, options: Mapping[str, t.Any]) -> CorefileMap:
     if custom:
         return CustomMap(cluster, corefile=corefile, namespace=namespace, name=custom, key=options["custom_key"])
     return corefile
-
-
-def look_up(cluster: Cluster, owner: Owner) -> Owner:
-    """The owner with what its own object says, if it can be read."""
-    if not owner.name:
-        return owner
-    try:
-        # A release of Helm may be one that k3s or RKE2 installs.
-        return decided(owner, _get(cluster, owner.kind or "HelmChart", owner.namespace, owner.name))
-    except NotPermitted:
-        return owner
-
-
-def _get(cluster: Cluster, kind: str, namespace: str, name: str) -> Json | None:
-    for api_version in _APIS[kind]:
-        found = cluster.get(api_version, kind, namespace, name)
-        if found:
-            return found
-    return None

@@ -9,6 +9,7 @@ import typing as t
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict
+from ansible_collections.splithorizon.registry.plugins.module_utils._owner_objects import may_change
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster
@@ -27,14 +28,18 @@ class NodeLocal:
 
     note = ""
 
-    def __init__(self, cluster: Cluster, *, namespace: str, asked: Asked, policy: str) -> None:
+    def __init__(self, cluster: Cluster, *, namespace: str, asked: Asked, policy: str, if_owned: str = "warn") -> None:
         maps = (CorefileMap(cluster, namespace=namespace, name=name, key="Corefile") for name in NODE_LOCAL_MAPS)
         self._map = next((each for each in maps if _is_there(each)), None)
         self._asked: Asked = {**asked, "exact": False}
         self.change: list[Change] = []
-        planned = self._plan(self._map.read()[0]) if self._map else None
+        text, metadata = self._map.read() if self._map else ("", {})
+        planned = self._plan(text) if self._map else None
         if self._map and planned and policy == "pass_on":
             self.change = [Change(what=self._map.where, before=planned.before, after=planned.after)]
+            if planned.changes:
+                where = self._map.where
+                _owner, self.note = may_change(cluster, metadata, key="Corefile", policy=if_owned, where=where)
         elif policy != "pass_on" and _present(asked) and (planned is None or planned.changes):
             self._tell(self._map.where if self._map else f"namespace {namespace}", policy)
 

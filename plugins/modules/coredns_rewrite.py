@@ -391,22 +391,15 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, Refused, Reload
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import (
-    HOME_SPEC,
-    home_of,
-    look_up,
-)
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import HOME_SPEC, home_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import plan_source
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_map import (
     NODE_LOCAL_MAPS,
     NodeLocal,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import (
-    POLICIES,
-    note_or_refuse,
-    owner_of,
-)
+from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import POLICIES, owner_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._owner_objects import may_change
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
@@ -457,14 +450,14 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         return corefile.plan(text, **asked)
 
     text, metadata = corefile.read()
-    owner = owner_of(metadata, key=corefile.key)
+    key = corefile.key.removeprefix("data.")
+    owner = owner_of(metadata, key=key)
     planned = plan(text)
     may_bypass = planned.changes or params["node_local"] == "pass_on"
     cache = _cache(coredns, cluster, params, asked) if may_bypass else None
     before: dict[str, Reload] = {}
     if planned.changes:
-        owner = look_up(cluster, owner)
-        note = note_or_refuse(owner, policy=params["if_owned"], where=corefile.where)
+        owner, note = may_change(cluster, metadata, key=key, policy=params["if_owned"], where=corefile.where)
         asked["version"] = asked["version"] or coredns.version()
         before = coredns.reloads() if params["wait"] else {}
         planned, metadata = corefile.edit(plan)
@@ -492,7 +485,7 @@ def _cache(coredns: CoreDns, cluster: Cluster, params: dict[str, t.Any], asked: 
     policy = params["node_local"]
     if params["config_map"] in NODE_LOCAL_MAPS or not (policy == "pass_on" or coredns.node_local()):
         return None
-    return NodeLocal(cluster, namespace=params["namespace"], asked=asked, policy=policy)
+    return NodeLocal(cluster, namespace=params["namespace"], asked=asked, policy=policy, if_owned=params["if_owned"])
 
 
 def _step_for_path(module: AnsibleModule, asked: Asked) -> tuple[list[Change], dict[str, t.Any]]:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import SourceObject, look_up
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict, NotPermitted
-from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import Owner, Undoes
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import SourceObject
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Asked, rewrite
 from fake_cluster import FakeCluster
 
@@ -107,28 +106,3 @@ def test_objects_that_hold_no_values() -> None:
     del release["spec"]["values"]["servers"]
     with pytest.raises(BadInput, match="the servers are the chart's own"):
         source(FakeCluster(release), release).read()
-
-
-def test_owner_is_asked_by_the_first_api_that_knows_it() -> None:
-    class Cluster:
-        def __init__(self, known: str) -> None:
-            self.known, self.asked = known, [""]
-
-        def get(self, api: str, kind: str, namespace: str, name: str) -> Json | None:
-            self.asked.append(api)
-            return {"spec": {"driftDetection": {"mode": "enabled"}}} if api == self.known else None
-
-    owner = Owner(title="Flux", kind="HelmRelease", namespace="a", name="b", undoes=Undoes.NEXT_RUN)
-    old, new = Cluster("helm.toolkit.fluxcd.io/v2beta2"), Cluster("helm.toolkit.fluxcd.io/v2")
-    assert {look_up(t.cast("t.Any", cluster), owner).undoes for cluster in (old, new)} == {Undoes.SOON}
-    assert new.asked[1:] == ["helm.toolkit.fluxcd.io/v2"]
-
-
-def test_owner_that_may_not_be_read_stays_as_it_is_known() -> None:
-    class Cluster:
-        def get(self, *_where: str) -> Json:
-            raise NotPermitted("forbidden")
-
-    owner = Owner(title="Helm", namespace="a", name="b", undoes=Undoes.NEXT_RUN)
-    assert look_up(t.cast("t.Any", Cluster()), owner) == owner
-    assert look_up(t.cast("t.Any", None), Owner()) == Owner()

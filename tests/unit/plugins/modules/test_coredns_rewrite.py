@@ -33,6 +33,7 @@ class FakeCluster:
 
     text = BEFORE
     cache: str | None = None
+    cache_labels: t.ClassVar[dict[str, str]] = {}
     labels: t.ClassVar[dict[str, str]] = {}
     owners: t.ClassVar[dict[str, Json]] = {}
     metrics: t.ClassVar[list[str]] = []
@@ -47,7 +48,8 @@ class FakeCluster:
         if kind != "ConfigMap":
             return self.owners.get(kind)
         if name == "node-local-dns" and self.cache is not None:
-            return {"metadata": {"resourceVersion": "5"}, "data": {"Corefile": FakeCluster.cache}}
+            metadata = {"resourceVersion": "5", "labels": self.cache_labels}
+            return {"metadata": metadata, "data": {"Corefile": FakeCluster.cache}}
         if name != "coredns":
             return None
         metadata = {"resourceVersion": "1", "labels": self.labels}
@@ -277,6 +279,18 @@ def test_node_local_cache_gets_the_name_too(run: t.Callable[..., Json], monkeypa
     assert len(FakeCluster.writes) == writes + 1
     assert run(**{**options, "state": "absent", "wait": False})["changed"] is True
     assert (FakeCluster.cache, FakeCluster.text) == (CACHE, BEFORE)
+
+
+def test_node_local_cache_that_is_owned_stops_the_change(
+    run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeCluster, "cache", CACHE)
+    monkeypatch.setattr(FakeCluster, "cache_labels", {"addonmanager.kubernetes.io/mode": "Reconcile"})
+    options = {**ARGS, "node_local": "pass_on"}
+    assert "add-on manager" in run(**options)["msg"]
+    assert FakeCluster.writes == []
+    done = run(**options, if_owned="warn")
+    assert (done["changed"], len(done["warned"]), len(FakeCluster.writes)) == (True, 1, 2)
 
 
 def test_node_local_cache_as_the_home(run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch) -> None:
