@@ -24,7 +24,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, plan_rewrites
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_draft import Planned
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import fqdn, walk
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT, Servers
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import Servers
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
     DEFAULT_DOMAIN,
     Rewrite,
@@ -45,7 +45,6 @@ PILLAR_DOMAIN = "__PILLAR__DNS__DOMAIN__"
 _COPIED = ("errors", "log", "cache", "reload", "loop", "bind", "forward", "prometheus", "bufsize", "loadbalance")
 # Without it a Corefile need not be parsed to know that it is CoreDNS's own.
 _KUBERNETES = re.compile(r"^\s*kubernetes\b", re.MULTILINE)
-_INDENT = re.compile(r"[ \t]*")
 _LABELS = re.compile(r"(?<!\\)((?:\\\.[a-z0-9-]+)+)\\\.\$")
 
 
@@ -61,95 +60,100 @@ class _PassedOn(Planned):
 def plan_corefile(*, text: str, where: str, **asked: t.Unpack[Asked]) -> RewritePlan:
     """What is asked for in a Corefile of either kind."""
     if not _KUBERNETES.search(text):
-        cache = _Cache(text, where, **asked)
-        if cache.is_one:
-            return cache.plan()
+        servers = Servers(parse(text, where=where), where=where, port=asked["port"])
+        targets = [each.answered.partition(".svc.")[2].removesuffix(".") for each in asked["wanted"]]
+        domain = next(filter(None, targets), DEFAULT_DOMAIN)
+        cluster = _cluster_block(servers.corefile.blocks, domain, asked["port"])
+        if cluster:
+            return _Cache(servers=servers, cluster=cluster, domain=domain, where=where, port=asked["port"]).plan(asked)
     return plan_rewrites(text=text, where=where, **asked)
 
 
+def _cluster_block(blocks: Sequence[ServerBlock], domain: str, port: int) -> ServerBlock | None:
+    """The server block that sends the cluster's names on, in a Corefile that has no kubernetes plugin itself."""
+    if any(block.named("kubernetes") or block.named("import") for block in blocks):
+        return None
+    zones = {f"{PILLAR_DOMAIN}:{port}", domain, f"{domain}:{port}"}
+    return next((block for block in blocks if block.named("forward") and zones & set(block.keys)), None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Cache:
-    """A Corefile that sends the cluster's names on to CoreDNS; one of CoreDNS itself where not ``is_one``."""
+    """A Corefile whose server block ``cluster`` sends names of the cluster's ``domain`` on to CoreDNS."""
 
-    def __init__(
-        self,
-        text: str,
-        where: str,
-        *,
-        wanted: Sequence[Rewrite],
-        exact: bool = False,
-        version: object = None,
-        port: int = DNS_PORT,
-    ) -> None:
-        self._text = text
-        self._where = where
-        self._wanted = wanted
-        self._exact = exact
-        self._port = port
-        self._servers = Servers(parse(text, where=where), where=where, port=port)
-        targets = [each.answered.partition(".svc.")[2].removesuffix(".") for each in wanted]
-        self._domain = next(filter(None, targets), DEFAULT_DOMAIN)
-        self._cluster = self._cluster_block()
+    servers: Servers
+    cluster: ServerBlock
+    domain: str
+    where: str
+    port: int
 
-    @property
-    def is_one(self) -> bool:
-        return self._cluster is not None
-
-    def _cluster_block(self) -> ServerBlock | None:
-        blocks = self._servers.corefile.blocks
-        if any(block.named("kubernetes") or block.named("import") for block in blocks):
-            return None
-        zones = (f"{PILLAR_DOMAIN}:{self._port}", self._domain, f"{self._domain}:{self._port}")
-        return next((block for block in blocks if block.named("forward") and set(zones) & set(block.keys)), None)
-
-    def plan(self) -> RewritePlan:
-        check_together(self._wanted)
-        if self._exact:
+    def plan(self, asked: Asked) -> RewritePlan:
+        check_together(asked["wanted"])
+        if asked.get("exact"):
             raise Conflict(
                 "there are no rewrites here that could be the only ones: names are passed on to CoreDNS",
-                where=self._where,
+                where=self.where,
                 cure="Use state present or absent, and exact for CoreDNS itself",
             )
-        edits: list[Edit] = []
-        each = [self._add(one, edits) if one.present else self._take_out(one, edits) for one in self._wanted]
+        zones = {one: self._zone(one) for one in asked["wanted"]}
+        kept = {zone for one, zone in zones.items() if one.present}
+        edits: dict[Edit, str] = {}
+        for one, zone in zones.items():
+            if one.present and not self._is_passed_on(one, zone):
+                edits[Edit(self._start, self._start, self._block(zone))] = self._rule(zone)
+            elif not one.present and zone not in kept:
+                edits |= dict.fromkeys(self._removals(zone), "")
         return RewritePlan(
             before=self._text,
             after=apply_edits(self._text, edits),
-            each=tuple(each),
-            added=tuple(rule for one in each for rule in one.rules),
+            each=tuple(self._planned(one, zone) for one, zone in zones.items()),
+            added=tuple(filter(None, edits.values())),
             removed=(),
             reloads=True,
             notes=self._notes(),
         )
 
-    def _add(self, wanted: Rewrite, edits: list[Edit]) -> Planned:
-        zone = self._zone(wanted)
-        home, answered = self._servers.home(f"{zone}.")
-        if self._passes_on(home):
-            self._refuse_other_answers(home, wanted)
-        elif answered == fqdn(zone):
-            raise self._servers.conflict(
+    @property
+    def _text(self) -> str:
+        return self.servers.corefile.text
+
+    @property
+    def _start(self) -> int:
+        return _extent(self._text, self.cluster)[0]
+
+    @property
+    def _forward(self) -> Directive:
+        return self.cluster.named("forward")[0]
+
+    def _rule(self, zone: str) -> str:
+        return f"{zone}:{self.port} {self._forward.source}"
+
+    def _planned(self, wanted: Rewrite, zone: str) -> Planned:
+        rules = (self._rule(zone),) if wanted.present else ()
+        return _PassedOn(rewrite=wanted, zone=fqdn(zone), rules=rules, autopath=False, cluster_domain=self.domain)
+
+    def _is_passed_on(self, wanted: Rewrite, zone: str) -> bool:
+        home, answered = self.servers.home(f"{zone}.")
+        goes = {directive.args[1:] for directive in home.named("forward") if directive.args[:1] == (".",)}
+        if self._forward.args[1:] in goes:
+            self._refuse_other_answers(home, wanted.asked or fqdn(zone))
+            return True
+        if answered == fqdn(zone):
+            raise self.servers.conflict(
                 f"this server block answers {zone}, and does not pass it on to CoreDNS",
                 home.line,
                 "Let it forward to where the cluster's domain goes, or remove it",
             )
-        else:
-            new = self._block(zone)
-            before = _extent(self._text, t.cast("ServerBlock", self._cluster))[0]
-            if not any(edit.new == new for edit in edits):
-                edits.append(Edit(before, before, new))
-        return self._planned(wanted, zone, (f"{zone}:{self._port} {self._forward().source}",))
+        return False
 
-    def _take_out(self, wanted: Rewrite, edits: list[Edit]) -> Planned:
-        zone = self._zone(wanted)
+    def _removals(self, zone: str) -> list[Edit]:
+        """Without server blocks of ours for a zone; one that was edited since is not ours any more."""
         ours = [directive.source for directive in parse(self._block(zone)).blocks[0].directives]
-        for block in self._servers.corefile.blocks:
-            sources = [directive.source for directive in block.directives]
-            if block.keys in ((f"{zone}:{self._port}",), (f"{zone}.:{self._port}",)) and sources == ours:
-                edits.append(Edit(*_extent(self._text, block), ""))
-        return self._planned(wanted, zone, ())
-
-    def _planned(self, wanted: Rewrite, zone: str, rules: tuple[str, ...]) -> Planned:
-        return _PassedOn(rewrite=wanted, zone=fqdn(zone), rules=rules, autopath=False, cluster_domain=self._domain)
+        return [
+            Edit(*_extent(self._text, block), "")
+            for block in self.servers.corefile.blocks
+            if block.keys == (f"{zone}:{self.port}",) and [each.source for each in block.directives] == ours
+        ]
 
     def _zone(self, wanted: Rewrite) -> str:
         """The zone that holds all names the rewrite is for, and no more than need be."""
@@ -162,23 +166,15 @@ class _Cache:
             return labels[1].replace("\\.", ".").removeprefix(".")
         raise Conflict(
             f"a match {wanted.match} for {wanted.name} is for names of no one zone, so they cannot be passed on",
-            where=f"{self._where}, {wanted.option}",
+            where=f"{self.where}, {wanted.option}",
             cure=r"Use match exact, a suffix that starts with a dot, or a pattern that ends as \.example\.com\.$",
         )
 
-    def _passes_on(self, block: ServerBlock) -> bool:
-        goes = {directive.args[1:] for directive in block.named("forward") if directive.args[:1] == (".",)}
-        return self._forward().args[1:] in goes
-
-    def _forward(self) -> Directive:
-        return t.cast("ServerBlock", self._cluster).named("forward")[0]
-
-    def _refuse_other_answers(self, home: ServerBlock, wanted: Rewrite) -> None:
-        asked = wanted.asked or fqdn(self._zone(wanted))
-        self._servers.refuse_other_answers(home, [asked])
-        outcome = walk(self._servers.rules(home), asked)
+    def _refuse_other_answers(self, home: ServerBlock, asked: str) -> None:
+        self.servers.refuse_other_answers(home, [asked])
+        outcome = walk(self.servers.rules(home), asked)
         if outcome.rule and outcome.name != asked:
-            raise self._servers.conflict(
+            raise self.servers.conflict(
                 f"'{outcome.rule.directive.source}' sends {asked} to {outcome.name} before CoreDNS sees it",
                 outcome.rule.directive.line,
                 "Remove it here: the rewrite is CoreDNS's",
@@ -186,19 +182,17 @@ class _Cache:
 
     def _block(self, zone: str) -> str:
         """A server block for ``zone`` with the lines of the one for the cluster's domain."""
-        cluster = t.cast("ServerBlock", self._cluster)
-        imported = next((each for each in cluster.directives if each.imported), None)
+        imported = next((each for each in self.cluster.directives if each.imported), None)
         if imported:
-            raise self._servers.conflict(
+            raise self.servers.conflict(
                 "the server block of the cluster's domain imports a snippet, so there is nothing to copy line by line",
                 imported.line,
-                f"Write a server block for {zone}:{self._port} by hand, which forwards to the same address",
+                f"Write a server block for {zone}:{self.port} by hand, which forwards to the same address",
             )
-        start = _extent(self._text, cluster)[0]
-        indent = _INDENT.match(self._text, start)[0]  # type: ignore[index]
-        ending = "\r\n" if "\r\n" in self._text else "\n"
-        lines = [self._lines(each) for each in cluster.directives if each.name in _COPIED]
-        return f"{indent}{zone}:{self._port} {{{ending}" + "".join(lines) + f"{indent}}}{ending}"
+        first = self._text[self._start :].partition("\n")[0]
+        indent, ending = first[: len(first) - len(first.lstrip(" \t"))], "\r\n" if first.endswith("\r") else "\n"
+        lines = [self._lines(each) for each in self.cluster.directives if each.name in _COPIED]
+        return f"{indent}{zone}:{self.port} {{{ending}" + "".join(lines) + f"{indent}}}{ending}"
 
     def _lines(self, directive: Directive) -> str:
         start, end = directive.statement
@@ -206,9 +200,9 @@ class _Cache:
         return self._text[first:] if last == -1 else self._text[first : last + 1]
 
     def _notes(self) -> tuple[str, ...]:
-        if self._forward() and not t.cast("ServerBlock", self._cluster).named("reload"):
-            return (f"{self._where}: it has no reload plugin, so its pods have to be restarted",)
-        return ()
+        if self.cluster.named("reload"):
+            return ()
+        return (f"{self.where}: it has no reload plugin, so its pods have to be restarted",)
 
 
 def _extent(text: str, block: ServerBlock) -> tuple[int, int]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def test_passed_on_and_taken_out(case: Case) -> None:
     assert done.after == case["after"]
     assert (len(done.notes), done.reloads, done.removed) == (case.get("notes", 0), True, ())
     assert all("forward" in rule for rule in done.rules)
+    assert set(done.added) <= set(done.rules)
+    assert bool(done.added) is done.changes
     assert [one.question for one in done.each] == [None] * len(done.each)
     assert not plan(case, case["after"]).changes
     assert plan(case, case["after"], present=False).after == case["before"]
@@ -60,6 +63,20 @@ def test_a_block_that_was_edited_since_is_left() -> None:
     case = next(case.values[0] for case in cases("valid") if case.id == "exact")
     edited = case["after"].replace("cache 30", "cache 60", 1)
     assert not plan(case, edited, present=False).changes
+
+
+def test_zone_of_two_rewrites() -> None:
+    case = next(case.values[0] for case in cases("valid") if case.id == "suffix_is_a_zone")
+    apex = {"name": "apps.example.com", "target": "b.c.svc.cluster.local"}
+    both = [rewrite(**one) for one in [*case["wanted"], apex]]
+
+    def planned(text: str, *, suffix: bool, exact: bool) -> str:
+        wanted = [replace(one, present=there) for one, there in zip(both, (suffix, exact), strict=True)]
+        return plan_corefile(text=text, where="cache", wanted=wanted, port=53).after
+
+    assert planned(case["before"], suffix=True, exact=True) == case["after"]
+    assert planned(case["after"], suffix=False, exact=True) == case["after"]
+    assert planned(case["after"], suffix=False, exact=False) == case["before"]
 
 
 def test_coredns_itself_is_planned_as_ever() -> None:
