@@ -62,19 +62,19 @@ def plan_source(*, text: str, path: str, **asked: t.Unpack[Asked]) -> RewritePla
     place = only_place(load_all(text), path)
     if place.form is Form.IMPORTED:
         return _plan_imported(text, place.keys, path, asked)
-    node = t.cast("yaml.Node", node_at(text, place.keys))
+    keys = (*place.keys, *place.servers) if place.form is Form.VALUES else place.keys
+    node = t.cast("yaml.Node", node_at(text, keys))
     first, last = node.start_mark.line, last_line(node, text)
     _refuse_statements("".join(text.splitlines(keepends=True)[first : last + 1]), first, path)
     if place.form is Form.VALUES:
-        return plan_values(text, (*place.keys, *place.servers), plan=plan, where=path)
+        return plan_values(text, keys, plan=plan, where=path)
     name = ".".join(map(str, place.keys[1:]))
     content = block_content(text, node)
     if content is None:
         raise Conflict(f"{name} is no literal block (|)", where=path, cure="Write it as one, or edit it by hand")
     planned = _plan_text(content, place, plan, f"{path}, {name}")
-    return replace(
-        planned, before=text, after=with_block_content(text, node, planned.after) if planned.changes else text
-    )
+    after = with_block_content(text, node, planned.after) if planned.changes else text
+    return replace(planned, before=text, after=after)
 
 
 class ObjectSource:
@@ -131,15 +131,14 @@ def _plan_imported(text: str, keys: Path, path: str, asked: Asked) -> RewritePla
     files = tree_at(load_all(text), keys)
     domains = [each.target.partition(".svc.")[2] for each in asked["wanted"]]
     corefile = _IMPORTING.format(port=asked["port"], domain=next(filter(None, domains), "cluster.local"))
-    key = next((key for key in files if key.startswith(CUSTOM_KEY.partition(".")[0])), CUSTOM_KEY)
-    planned = plan_custom(corefile=corefile, files=files, key=key, where=path, **asked)
-    node = node_at(text, (*keys, key))
+    planned = plan_custom(corefile=corefile, files=files, key=CUSTOM_KEY, where=path, **asked)
+    node = node_at(text, (*keys, CUSTOM_KEY))
     if not planned.changes:
         after = text
     elif node and planned.after and block_content(text, node):
         after = with_block_content(text, node, planned.after)
     else:
-        after = edit(text, (*keys[1:], key), planned.after or DELETE)
+        after = edit(text, (*keys[1:], CUSTOM_KEY), planned.after or DELETE)
     return replace(planned, before=text, after=after)
 
 
