@@ -196,9 +196,12 @@ def _clusters_own(metadata: Mapping[str, t.Any], marks: Mapping[str, str]) -> It
         yield Owner(title="k3s, when a server starts", undoes=Undoes.SOON, cure=cure, evidence=f"mark {owned}")
     mode = marks.get("addonmanager.kubernetes.io/mode")
     if mode == "Reconcile":
-        cure = "Give custom_config_map (on AKS coredns-custom)"
+        # Manifests carry the label to where no add-on manager runs too, such as that of NodeLocal DNSCache.
+        runs = marks.get("kubernetes.io/cluster-service") == "true"
+        undoes = Undoes.SOON if runs else Undoes.NEXT_RUN
+        cure = "Give custom_config_map (on AKS coredns-custom)" if runs else "Make the change in its manifest too"
         mark = f"label addonmanager.kubernetes.io/mode: {mode}"
-        yield Owner(title="the cluster's add-on manager", undoes=Undoes.SOON, cure=cure, evidence=mark)
+        yield Owner(title="the cluster's add-on manager", undoes=undoes, cure=cure, evidence=mark)
     for owner in metadata.get("ownerReferences") or []:
         if owner.get("controller"):
             title = f"{owner['kind']} {owner['name']}"

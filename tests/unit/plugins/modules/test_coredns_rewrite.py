@@ -281,11 +281,14 @@ def test_node_local_cache_gets_the_name_too(run: t.Callable[..., Json], monkeypa
     assert (FakeCluster.cache, FakeCluster.text) == (CACHE, BEFORE)
 
 
+RECONCILED = {"addonmanager.kubernetes.io/mode": "Reconcile", "kubernetes.io/cluster-service": "true"}
+
+
 def test_node_local_cache_that_is_owned_stops_the_change(
     run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeCluster, "cache", CACHE)
-    monkeypatch.setattr(FakeCluster, "cache_labels", {"addonmanager.kubernetes.io/mode": "Reconcile"})
+    monkeypatch.setattr(FakeCluster, "cache_labels", RECONCILED)
     options = {**ARGS, "node_local": "pass_on"}
     assert "add-on manager" in run(**options)["msg"]
     assert FakeCluster.writes == []
