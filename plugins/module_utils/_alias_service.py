@@ -7,7 +7,6 @@ from __future__ import annotations
 import typing as t
 from functools import cached_property
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import managed_by
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotReady
 from ansible_collections.splithorizon.registry.plugins.module_utils._gateway import (
     GatewayReader,
@@ -21,6 +20,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._gateway_ali
     plan_alias,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import wait_until
+from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import owner_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._target_service import ready_endpoints, slices_of
 
 if t.TYPE_CHECKING:
@@ -72,7 +72,7 @@ class AliasService:
     def notes(self, hostname: str) -> list[str]:
         """What may keep pods from the registry behind the alias; an error for what certainly does."""
         of_gateway = self._reader.notes(self.gateway, hostname=hostname) if self.gateway else []
-        owner = managed_by((self.current or {"metadata": {}})["metadata"])
+        owner = owner_of((self.current or {"metadata": {}})["metadata"]).title
         owned = [f"{self.where} is managed by {owner}, which may take the change back: make it there too"]
         return [
             *of_gateway,

@@ -12,13 +12,18 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
     compare,
     domain_of,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import home_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_map import NodeLocal
 from ansible_collections.splithorizon.registry.plugins.module_utils._probe import probe
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    Asked,
+    dns_name,
+    rewrite,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._route_limits import RouteLimits
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
     TalosMirror,
@@ -49,13 +54,15 @@ def route_timeout(cluster: Cluster, asked: Json) -> bool:
 
 
 def dns(cluster: Cluster, asked: Json) -> bool:
-    """Whether M(coredns_rewrite) would change the Corefile."""
-    corefile = CorefileMap(cluster, namespace=asked["namespace"], name=asked["config_map"], key=asked["key"])
+    """Whether M(coredns_rewrite) would change the Corefile, or that of NodeLocal DNSCache."""
     name, target = dns_name(asked["name"], option="dns.name"), dns_name(asked["target"], option="dns.target")
-    present = asked["state"] == "present"
-    text, _ = corefile.read()
-    planned = plan_rewrite(text=text, name=name, target=target, present=present, where=corefile.where)
-    return planned.changes
+    wanted = Asked(wanted=[rewrite(name=name, target=target, present=asked["state"] == "present")], port=DNS_PORT)
+    home = home_of(cluster, asked)
+    text, _ = home.read()
+    if home.plan(text, **wanted).changes:
+        return True
+    pass_on = asked["node_local"] == "pass_on"
+    return pass_on and NodeLocal(cluster, namespace=asked["namespace"], asked=wanted, policy="pass_on").changes
 
 
 def spegel(cluster: Cluster, asked: Json) -> bool:

@@ -25,10 +25,11 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rul
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "DEFAULT_DOMAIN",
+    "Asked",
     "Rewrite",
     "check_together",
     "coredns_version",
@@ -83,6 +84,19 @@ class Rewrite:
     def asks_for(self, rule: Rule) -> bool:
         """Whether ``rule`` is about the same names."""
         return (rule.kind, rule.match, rule.source) == (self.rule.kind, self.rule.match, self.rule.source)
+
+
+class Asked(t.TypedDict):
+    """What planners are asked, beside the text.
+
+    ``exact``: no other rewrites of names; ``version`` is CoreDNS's, None where it is not known; ``port`` is the one
+    that pods ask.
+    """
+
+    wanted: Sequence[Rewrite]
+    exact: t.NotRequired[bool]
+    version: t.NotRequired[tuple[int, ...] | None]
+    port: int
 
 
 def rule_of(line: str) -> Rule:

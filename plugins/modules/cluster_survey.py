@@ -138,6 +138,35 @@ options:
         description: Key of the Corefile.
         type: str
         default: Corefile
+      custom_config_map:
+        description: ConfigMap whose keys the Corefile imports.
+        type: str
+      custom_key:
+        description: Its key for rewrites.
+        type: str
+        default: splithorizon.override
+      source:
+        description: Object that gives the CoreDNS chart its values.
+        type: dict
+        suboptions:
+          kind:
+            description: Its kind.
+            type: str
+            required: true
+            choices: [HelmRelease, HelmChart, HelmChartConfig, Application, ApplicationSet, ConfigMap]
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
+      node_local:
+        description: With V(pass_on), NodeLocal DNSCache is looked at too.
+        type: str
+        choices: [stop, warn, pass_on]
+        default: stop
   spegel:
     description: Spegel's list, as for M(splithorizon.registry.spegel_registries) with its O(ignore:prepend_existing).
     type: dict
@@ -302,6 +331,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import HOME_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._gateway import GATEWAY_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
 
@@ -333,9 +363,7 @@ OPTIONS: dict[str, t.Any] = {
         "name": REQUIRED,
         "target": REQUIRED,
         "state": STATE,
-        "namespace": {"type": "str", "default": "kube-system"},
-        "config_map": {"type": "str", "default": "coredns"},
-        "key": {"type": "str", "default": "Corefile", "no_log": False},
+        **HOME_SPEC,
     },
     "spegel": {
         "namespace": {"type": "str", "default": "kube-system"},

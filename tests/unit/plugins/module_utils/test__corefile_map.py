@@ -8,7 +8,6 @@ import typing as t
 import pytest
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import (
     WRITE_ATTEMPTS,
-    managed_by,
     without_edit,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict
@@ -114,20 +113,3 @@ def test_missing_config_map_and_key() -> None:
     with pytest.raises(BadInput) as error:
         corefile(cluster).read()
     assert error.value.where == "ConfigMap kube-system/coredns, key Corefile"
-
-
-@pytest.mark.parametrize(
-    ("metadata", "owner"),
-    [
-        ({}, ""),
-        ({"labels": {"k8s-app": "kube-dns"}, "annotations": None}, ""),
-        ({"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "Helm"),
-        ({"annotations": {"config.k8s.io/owning-inventory": "x"}}, "Talos (talosctl upgrade-k8s)"),
-        (
-            {"labels": {"app.kubernetes.io/managed-by": "Helm", "helm.toolkit.fluxcd.io/name": "coredns"}},
-            "Flux (HelmRelease)",
-        ),
-    ],
-)
-def test_owner(metadata: Json, owner: str) -> None:
-    assert managed_by(metadata) == owner

@@ -156,6 +156,19 @@ def test_what_differs_is_named_and_nothing_proven_before_it_is_done(survey, what
     assert survey.harbor.requests == []
 
 
+CACHE = "cluster.local:53 {\n    forward . 10.96.0.9\n}\n.:53 {\n    forward . 1.1.1.1\n}\n"
+
+
+def test_a_cache_that_is_to_pass_the_name_on_differs(survey):
+    cache = thing("ConfigMap", "kube-system", "node-local-dns", data={"Corefile": CACHE})
+    survey.cluster.objects["ConfigMap", "kube-system", "node-local-dns"] = cache
+    assert survey(dns=ASKED["dns"])["differing"] == []
+    asked = {**ASKED["dns"], "node_local": "pass_on"}
+    assert survey(dns=asked)["differing"] == ["dns"]
+    cache["data"]["Corefile"] = f"{NAME}:53 {{\n    forward . 10.96.0.9\n}}\n{CACHE}"
+    assert survey(dns=asked)["differing"] == []
+
+
 def test_spegel_that_lists_another_name_differs(survey):
     found = survey(spegel={"mirrored_registries": [f"https://{NAME}", "https://docker.io"]})
     assert found["differing"] == ["spegel"]

@@ -22,6 +22,10 @@ BEFORE = ".:53 {\n    kubernetes cluster.local\n    reload\n    prometheus\n}\n"
 RULE = f"rewrite stop name exact {NAME} {TARGET}"
 AFTER = BEFORE.replace("    reload", f"    {RULE}\n    reload")
 ARGS = {"name": NAME, "target": TARGET, "wait_timeout": 0}
+NOBODY = dict.fromkeys(("title", "kind", "namespace", "name", "evidence", "writer", "written"), "") | {
+    "undoes": "never"
+}
+CACHE = "cluster.local:53 {\n    forward . 10.96.0.9\n}\n.:53 {\n    forward . 1.1.1.1\n}\n"
 Json = dict[str, t.Any]
 
 
@@ -29,7 +33,10 @@ class FakeCluster:
     """One ConfigMap, one pod and the target's Service. A dry run answers as the server does and keeps nothing."""
 
     text = BEFORE
+    cache: str | None = None
+    cache_labels: t.ClassVar[dict[str, str]] = {}
     labels: t.ClassVar[dict[str, str]] = {}
+    owners: t.ClassVar[dict[str, Json]] = {}
     metrics: t.ClassVar[list[str]] = []
     service: t.ClassVar[Json | None] = {"spec": {"type": "ClusterIP"}}
     endpoints: t.ClassVar[list[Json]] = [{"addresses": ["10.244.0.9"]}]
@@ -43,7 +50,12 @@ class FakeCluster:
     def get(self, api: str, kind: str, namespace: str, name: str) -> Json | None:
         if kind == "Service":
             return self.service if (namespace, name) in {("gateway", "envoy"), ("apps", "www")} else None
-        if name == "coredns-custom":
+        if kind != "ConfigMap":
+            return self.owners.get(kind)
+        if name == "node-local-dns" and self.cache is not None:
+            metadata = {"resourceVersion": "5", "labels": self.cache_labels}
+            return {"metadata": metadata, "data": {"Corefile": FakeCluster.cache}}
+        if name != "coredns":
             return None
         metadata = {"resourceVersion": "1", "labels": self.labels}
         return {"metadata": metadata, "data": {"Corefile": FakeCluster.text}}
@@ -51,7 +63,10 @@ class FakeCluster:
     def merge(self, api: str, kind: str, namespace: str, name: str, body: Json) -> Json:
         text = body["data"]["Corefile"]
         self.writes.append((text, self.dry_run))
-        if not self.dry_run:
+        if name == "node-local-dns":
+            assert body["metadata"] == {"resourceVersion": "5"}
+            FakeCluster.cache = FakeCluster.cache if self.dry_run else text
+        elif not self.dry_run:
             FakeCluster.text = text
         return {"metadata": {"resourceVersion": "2", "labels": self.labels}}
 
@@ -83,7 +98,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         _coredns.CoreDns, "metrics", lambda self, _pod, _port: FakeCluster.metrics.pop(0) if FakeCluster.metrics else ""
     )
     monkeypatch.setattr(FakeCluster, "text", BEFORE)
-    for name, value in (("labels", {}), ("metrics", []), ("writes", [])):
+    for name, value in (("labels", {}), ("owners", {}), ("metrics", []), ("writes", []), ("cache", None)):
         monkeypatch.setattr(FakeCluster, name, value)
 
     def run_module(check: bool = False, **args: t.Any) -> Json:
@@ -110,14 +125,14 @@ def test_check_mode_says_what_the_run_does(run: t.Callable[..., Json]) -> None:
     assert done["replicas"] == [
         {"pod": "a", "node": "n", "name": NAME, "bare": ["10.96.0.9"], "expanded": [], "aaaa": []}
     ]
-    shown = {key: done[key] for key in ("zone", "rules", "autopath", "cluster_domain", "corefile_key", "managed_by")}
+    shown = {key: done[key] for key in ("zone", "rules", "autopath", "cluster_domain", "corefile_key", "owner")}
     assert shown == {
         "zone": ".",
         "rules": [RULE],
         "autopath": False,
         "cluster_domain": "cluster.local",
         "corefile_key": "Corefile",
-        "managed_by": "",
+        "owner": NOBODY,
     }
 
 
@@ -214,11 +229,40 @@ def test_owner_and_imports_are_warned_of(run: t.Callable[..., Json]) -> None:
     FakeCluster.labels["app.kubernetes.io/managed-by"] = "Helm"
     FakeCluster.text = BEFORE.replace("reload", "import custom/*.override")
     done = run(**ARGS, wait=False)
-    assert done["managed_by"] == "Helm"
-    note, owner = done["warned"]
+    assert (done["owner"]["title"], done["owner"]["undoes"]) == ("Helm", "next_run")
+    owner, note = done["warned"]
     assert "line 3: rules of files imported there" in note
-    assert "managed by Helm" in owner
+    assert "belongs to Helm" in owner
     assert len(run(**ARGS, wait=False)["warned"]) == 1
+
+
+FLUX = {"kustomize.toolkit.fluxcd.io/name": "dns", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
+
+
+def test_owner_that_takes_it_back_stops_the_change(run: t.Callable[..., Json]) -> None:
+    FakeCluster.labels.update(FLUX)
+    FakeCluster.owners["Kustomization"] = {"spec": {"interval": "10m"}}
+    for check in (True, False):
+        failed = run(check=check, **ARGS)
+        assert failed["failed"] is True
+        assert "Flux (Kustomization flux-system/dns), within 10m, which takes the change back" in failed["msg"]
+        assert "if_owned: warn" in failed["cure"]
+    assert FakeCluster.writes == []
+    done = run(**ARGS, if_owned="warn")
+    assert (done["changed"], done["owner"]["undoes"], len(done["warned"])) == (True, "soon", 1)
+    again = run(**ARGS)
+    assert (again["changed"], again["owner"]["undoes"]) == (False, "next_run")
+
+
+def test_nobody_is_asked_where_nothing_changes(run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeCluster.labels.update(FLUX)
+    FakeCluster.text = AFTER
+    asked: list[str] = []
+    read = FakeCluster.get
+    monkeypatch.setattr(FakeCluster, "get", lambda self, *where: asked.append(where[-1]) or read(self, *where))
+    monkeypatch.setattr(FakeCluster, "list", lambda self, *where, **how: pytest.fail("a list"))
+    assert run(**ARGS)["changed"] is False
+    assert asked == ["coredns"]
 
 
 SUFFIX = {"name": ".apps.example.com", "target": ".apps.svc.cluster.local", "match": "suffix"}
@@ -245,13 +289,67 @@ def test_a_coredns_that_is_too_old_gets_no_answer_auto(
     assert run(**ARGS)["changed"] is True
 
 
-def test_node_local_cache_is_warned_of(run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_local_cache_that_keeps_the_name_stops_the_change(
+    run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(FakeCluster, "node_local", True)
-    done = run(**ARGS)
-    assert done["node_local_dns"] is True
-    assert len(done["warned"]) == 1
-    assert "NodeLocal" in done["warned"][0]
+    monkeypatch.setattr(FakeCluster, "cache", CACHE)
+    for check in (True, False):
+        failed = run(check=check, **ARGS)
+        assert "node_local: pass_on" in failed["cure"]
+        assert failed["where"] == "ConfigMap kube-system/node-local-dns, key Corefile"
+    assert FakeCluster.writes == []
+    done = run(**ARGS, node_local="warn")
+    assert (done["changed"], done["node_local_dns"], len(done["warned"])) == (True, True, 1)
+    assert FakeCluster.cache == CACHE
     assert "node_local_dns" not in run(**ARGS)
+    assert run(name=NAME, state="absent", wait=False)["changed"] is True
+
+
+def test_node_local_cache_gets_the_name_too(run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCluster, "node_local", True)
+    monkeypatch.setattr(FakeCluster, "cache", CACHE)
+    options = {**ARGS, "node_local": "pass_on"}
+    predicted, done = run(check=True, **options), run(**options)
+    assert predicted["diff"] == done["diff"]
+    assert [change["after"] for change in done["diff"]] == [FakeCluster.cache, AFTER]
+    assert FakeCluster.cache == f"{NAME}:53 {{\n    forward . 10.96.0.9\n}}\n{CACHE}"
+    writes = len(FakeCluster.writes)
+    assert run(**options)["changed"] is False
+    assert run(**ARGS)["warned"] == []
+    FakeCluster.text = BEFORE
+    assert run(**ARGS)["warned"] == []
+    assert len(FakeCluster.writes) == writes + 1
+    assert run(**{**options, "state": "absent", "wait": False})["changed"] is True
+    assert (FakeCluster.cache, FakeCluster.text) == (CACHE, BEFORE)
+
+
+RECONCILED = {"addonmanager.kubernetes.io/mode": "Reconcile", "kubernetes.io/cluster-service": "true"}
+
+
+def test_node_local_cache_that_is_owned_stops_the_change(
+    run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeCluster, "cache", CACHE)
+    monkeypatch.setattr(FakeCluster, "cache_labels", RECONCILED)
+    options = {**ARGS, "node_local": "pass_on"}
+    assert "add-on manager" in run(**options)["msg"]
+    assert FakeCluster.writes == []
+    done = run(**options, if_owned="warn")
+    assert (done["changed"], len(done["warned"]), len(FakeCluster.writes)) == (True, 1, 2)
+
+
+def test_node_local_cache_as_the_home(run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCluster, "cache", CACHE)
+    done = run(**ARGS, config_map="node-local-dns")
+    assert (done["rules"], "replicas" in done) == ([f"{NAME}:53 forward . 10.96.0.9"], False)
+    assert [text for text, _dry_run in FakeCluster.writes] == [FakeCluster.cache]
+
+
+def test_node_local_cache_of_another_name(run: t.Callable[..., Json], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeCluster, "node_local", True)
+    assert "give its own as config_map" in run(**ARGS)["cure"]
+    assert run(**ARGS, node_local="pass_on")["warned"] == []
 
 
 @pytest.mark.parametrize(
@@ -264,6 +362,9 @@ def test_node_local_cache_is_warned_of(run: t.Callable[..., Json], monkeypatch: 
         {**ARGS, "rewrites": []},
         SUFFIX,
         {**ARGS, "coredns_version": "latest"},
+        {**ARGS, "source": {"kind": "HelmRelease", "namespace": "kube-system", "name": "none"}},
+        {**ARGS, "source": {"kind": "Secret", "namespace": "kube-system", "name": "coredns"}},
+        {**ARGS, "source": {"kind": "HelmRelease", "namespace": "a", "name": "b"}, "path": "values.yaml"},
         {"rewrites": [{"name": NAME, "target": TARGET, "state": "present"}], "state": "absent"},
     ],
 )
