@@ -203,7 +203,7 @@ options:
     type: int
     default: 180
 seealso:
-  - module: splithorizon.registry.coredns_probe
+  - module: splithorizon.registry.split_horizon
 author:
   - Split horizon registry contributors (@splithorizon)
 """
@@ -429,9 +429,10 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import POLICIES, owner_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._owner_objects import may_change
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    REWRITE_SPEC,
+    REWRITES_SPEC,
     Asked,
     coredns_version,
     read_rewrites,
@@ -444,15 +445,9 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Json
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
 
-REWRITE: dict[str, t.Any] = {
-    "target": {"type": "str"},
-    "match": {"type": "str", "choices": list(MATCHES), "default": "exact"},
-    "example": {"type": "str"},
-}
-ITEM = {"name": {"type": "str", "required": True}, "state": {"type": "str", "choices": ["present", "absent"]}} | REWRITE
 OWN: dict[str, t.Any] = {
     "name": {"type": "str"},
-    "rewrites": {"type": "list", "elements": "dict", "options": ITEM},
+    "rewrites": REWRITES_SPEC,
     "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
     "coredns_version": {"type": "str"},
     "path": {"type": "path"},
@@ -551,7 +546,7 @@ def _warn(module: AnsibleModule, *notes: str) -> None:
 
 def main() -> t.NoReturn:
     module = AnsibleModule(
-        argument_spec=KUBERNETES_SPEC | REWRITE | HOME_SPEC | OWN,
+        argument_spec=KUBERNETES_SPEC | REWRITE_SPEC | HOME_SPEC | OWN,
         required_one_of=[("name", "rewrites")],
         mutually_exclusive=[
             ("name", "rewrites"),

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
     Replica,
-    compare,
     dns_port,
     domain_of,
     image_version,
@@ -16,7 +15,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._dns import Answer
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import NotReady
-from fake_coredns import IP, NAME, OUTSIDE, TARGET, FakeCoreDns, answers, coredns, pod
+from fake_coredns import IP, NAME, TARGET, FakeCoreDns, answers, coredns, pod
 
 
 def test_only_ready_pods_that_stay_are_asked() -> None:
@@ -114,36 +113,6 @@ def replica(
         target=(target,) if target else (),
         problem=problem,
     )
-
-
-@pytest.mark.parametrize(
-    ("replicas", "with_target", "expected", "problems"),
-    [
-        ([replica("a"), replica("b", expanded=IP)], True, [IP], []),
-        ([replica("a"), replica("b", bare=OUTSIDE)], True, [IP], [f"b: {OUTSIDE} for the name, not {IP}"]),
-        ([replica("a", expanded=OUTSIDE)], True, [IP], [f"a: {OUTSIDE} for the expanded name, not {IP}"]),
-        (
-            [replica("a"), replica("b", six="NXDOMAIN")],
-            True,
-            [IP],
-            ["b: NXDOMAIN for the name's AAAA, not an empty answer"],
-        ),
-        ([replica("a", target="")], True, [], ["a: no address for the target"]),
-        (
-            [replica("a"), replica("b", target=OUTSIDE)],
-            True,
-            [IP],
-            [f"b: {OUTSIDE} for the target, not {IP} as elsewhere"],
-        ),
-        ([replica("a", problem="gone"), replica("b")], True, [IP], ["a: gone"]),
-        ([replica("a", bare=OUTSIDE), replica("b", bare=OUTSIDE)], False, [OUTSIDE], []),
-        ([replica("a", bare=OUTSIDE), replica("b")], False, [OUTSIDE], [f"b: {IP} for the name, not {OUTSIDE}"]),
-        ([replica("a", bare="")], False, [], ["a: no address for the name"]),
-        ([replica("a", problem="gone")], False, [], ["a: gone"]),
-    ],
-)
-def test_compare(replicas: list[Replica], with_target: bool, expected: list[str], problems: list[str]) -> None:
-    assert compare(replicas, with_target=with_target) == (expected, problems)
 
 
 def test_domain_of_a_target() -> None:
