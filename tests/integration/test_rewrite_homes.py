@@ -17,6 +17,7 @@ import yaml
 from integration.module_call import inside_of
 from sandbox.faults import Faults
 from sandbox.paths import TESTS
+from sandbox.process import until
 from sandbox.workloads import coredns
 from sandbox.workloads.era import ERAS
 
@@ -103,6 +104,7 @@ def test_rewrite_comes_back_after_upgrade_k8s(sandbox: Inside, module: Call) -> 
         max(times),
         "next_run",
     )
+    until("the rewrite is gone", lambda: answers(sandbox, "alpha") == [[], []], timeout=WAIT_SECONDS)
     assert f"Talos wrote it last, at {max(times)}" in json.dumps(predicted["warnings"])
 
     again = module("coredns_rewrite", **wanted("alpha"))
