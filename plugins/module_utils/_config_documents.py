@@ -73,10 +73,7 @@ class MachineConfig:
     @classmethod
     def parse(cls, text: str) -> MachineConfig:
         """Conflict where the text is not YAML or holds no v1alpha1 document."""
-        # A line that starts with --- is a document marker wherever it stands, in block scalars too.
-        starts = [0, *(found.start() for found in re.finditer(r"^---(?=\s|$)", text, re.MULTILINE) if found.start())]
-        parts = [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
-        config = cls(tuple(Document(part) for part in parts))
+        config = cls(tuple(Document(part) for part in _yaml_text.split_documents(text)))
         if sum(document.is_main for document in config.documents) != 1:
             raise Conflict(
                 "the machine configuration has no v1alpha1 document", cure="Give the node a whole configuration"

@@ -79,6 +79,18 @@ class Cluster:
         found = self._request("get", object_path(api_version, kind, namespace), query=query, missing_ok=True)
         return list(found["items"]) if found else []
 
+    def served(self, group: str) -> dict[str, str]:
+        """Kind → API version of what a group of the API serves, the newest that the server prefers."""
+        found = self._request("get", f"/apis/{group}", missing_ok=True) or {}
+        versions = [each["groupVersion"] for each in found.get("versions", [])]
+        kinds: dict[str, str] = {}
+        for version in versions:
+            resources = self._request("get", f"/apis/{version}", missing_ok=True) or {}
+            for each in resources.get("resources", []):
+                if "/" not in each["name"]:
+                    kinds.setdefault(each["kind"], version)
+        return kinds
+
     def merge(self, api_version: str, kind: str, namespace: str | None, name: str, body: Json) -> Json:
         """Send a JSON merge patch. With ``metadata.resourceVersion`` in it, a concurrent edit is a Conflict."""
         answer = self._request(

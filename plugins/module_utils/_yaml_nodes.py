@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 import typing as t
 
 import yaml
@@ -28,6 +29,7 @@ __all__ = [
     "load_all",
     "origin",
     "render",
+    "split_documents",
     "walk",
 ]
 
@@ -175,6 +177,13 @@ def _walk(path: Path, node: yaml.Node, line: int) -> Iterator[tuple[Path, yaml.N
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _walk((*path, index), item, item.start_mark.line + 1)
+
+
+def split_documents(text: str) -> list[str]:
+    """The texts of a stream's documents, which joined are the stream; each begins with its ``---``, if it has one."""
+    # A line that starts with --- is a document marker wherever it stands, in block scalars too.
+    starts = [0, *(found.start() for found in re.finditer(r"^---(?=\s|$)", text, re.MULTILINE) if found.start())]
+    return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
 
 
 def render(value: t.Any, *, indent: int = 2, indent_lists: bool = False) -> str:

@@ -23,6 +23,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes 
     load_all,
     origin,
     render,
+    split_documents,
     walk,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "load_all",
     "origin",
     "render",
+    "split_documents",
     "walk",
 ]
 
