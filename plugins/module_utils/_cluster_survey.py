@@ -5,19 +5,23 @@
 from __future__ import annotations
 
 import typing as t
+from pathlib import Path
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
-    CoreDns,
-    compare,
-    domain_of,
-)
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import domain_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import home_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_values import plan_source
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Horizons, search_names
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon_pods import ask_pods
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon_verdict import judge
 from ansible_collections.splithorizon.registry.plugins.module_utils._probe import probe
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    coredns_version,
+    dns_name,
+    read_rewrites,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
     TalosMirror,
     check_mirrors,
@@ -25,8 +29,10 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._spegel impo
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import plan as plan_spegel
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_release import SpegelRelease
+from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import read_text
 
 if t.TYPE_CHECKING:
+    from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import Asked
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
 
 __all__ = ["STEPS", "alias", "dns", "gateway", "harbor", "prove", "spegel"]
@@ -53,13 +59,18 @@ def alias(cluster: Cluster, asked: Json) -> bool:
 
 
 def dns(cluster: Cluster, asked: Json) -> bool:
-    """Whether M(coredns_rewrite) would change the Corefile."""
-    corefile = CorefileMap(cluster, namespace=asked["namespace"], name=asked["config_map"], key=asked["key"])
-    name, target = dns_name(asked["name"], option="dns.name"), dns_name(asked["target"], option="dns.target")
-    present = asked["state"] == "present"
-    text, _ = corefile.read()
-    planned = plan_rewrite(text=text, name=name, target=target, present=present, where=corefile.where)
-    return planned.changes
+    """Whether M(coredns_rewrite) would change the Corefile, in the cluster or in a file."""
+    options: Asked = {
+        "wanted": read_rewrites(asked),
+        "exact": False,
+        "version": coredns_version(asked["coredns_version"]),
+        "port": asked["port"],
+    }
+    if path := asked["path"]:
+        return plan_source(text=read_text(Path(path)).text, path=path, **options).changes
+    home = home_of(cluster, asked)
+    text, _metadata = home.read()
+    return home.plan(text, **options).changes
 
 
 def spegel(cluster: Cluster, asked: Json) -> bool:
@@ -105,16 +116,16 @@ def gateway(asked: Json, *, connect: t.Callable[[], Cluster], warn: Warn) -> Jso
 def prove(cluster: Cluster, asked: Json, *, warn: Warn) -> list[str]:
     """Why the result does not hold from inside; empty where DNS, certificate, realm and token do."""
     try:
-        return _dns_problems(cluster, asked) + _registry_problems(cluster, asked, warn)
+        return [*_dns_problems(cluster, asked), *_registry_problems(cluster, asked, warn)]
     except RegistryError as error:
         return [str(error)]
 
 
-def _dns_problems(cluster: Cluster, asked: Json) -> list[str]:
+def _dns_problems(cluster: Cluster, asked: Json) -> tuple[str, ...]:
     name, target = dns_name(asked["name"], option="proof.name"), dns_name(asked["target"], option="proof.target")
-    coredns = CoreDns(cluster, namespace=asked["namespace"], selector=asked["selector"])
-    _, problems = compare(coredns.ask(name=name, target=target, domain=domain_of(target)), with_target=True)
-    return problems
+    names = search_names(name, domain=domain_of(target), namespaces=["default"])
+    pods = ask_pods(cluster, namespace=asked["namespace"], selector=asked["selector"], names=names, target=target)
+    return judge(Horizons(name=name, target=target, pods=pods)).reasons
 
 
 def _registry_problems(cluster: Cluster, asked: Json, warn: Warn) -> list[str]:

@@ -34,7 +34,7 @@ __all__ = [
     "Refused",
     "Reload",
     "Replica",
-    "compare",
+    "dns_port",
     "domain_of",
     "image_version",
     "metric_values",
@@ -241,28 +241,6 @@ def _is_settled(replica: Replica, plan: Planned, before: Mapping[str, Reload], n
     version = now.get(replica.pod, Reload()).version
     known = plan.question is not None and plan.question[1]
     return bool(known and replica.bare != replica.target) or version != before.get(replica.pod, Reload()).version
-
-
-def compare(replicas: Iterable[Replica], *, with_target: bool) -> tuple[list[str], list[str]]:
-    """The addresses expected of every replica, and a sentence for each replica that answers otherwise.
-
-    Expected is what the target answers, or without one what the first replica answers for the name.
-    """
-    replicas = list(replicas)
-    expected = next((each.target if with_target else each.bare for each in replicas if not each.problem), ())
-    problems = []
-    for each in replicas:
-        if each.problem:
-            problems.append(f"{each.pod}: {each.problem}")
-        elif not expected:
-            problems.append(f"{each.pod}: no address for the {'target' if with_target else 'name'}")
-        elif with_target and each.target != expected:
-            problems.append(f"{each.pod}: {_list(each.target)} for the target, not {_list(expected)} as elsewhere")
-        elif each.bare != expected:
-            problems.append(f"{each.pod}: {_list(each.bare)} for the name, not {_list(expected)}")
-        elif each.expanded not in ((), expected):
-            problems.append(f"{each.pod}: {_list(each.expanded)} for the expanded name, not {_list(expected)}")
-    return list(expected), problems
 
 
 def domain_of(target: str | None) -> str:

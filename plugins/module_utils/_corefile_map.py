@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Rewrite
 
-__all__ = ["Asked", "CorefileMap", "CustomMap", "managed_by"]
+__all__ = ["Asked", "CorefileMap", "CustomMap", "home_of", "managed_by"]
 
 WRITE_ATTEMPTS = 5
 
@@ -129,6 +129,15 @@ class CustomMap(CorefileMap):
         body = {"metadata": {"resourceVersion": version}, "data": {self.key: text or None}}
         written = self._cluster.merge("v1", "ConfigMap", self._namespace, self._name, body)
         return t.cast("Json", written["metadata"])
+
+
+def home_of(cluster: Cluster, options: Json) -> CorefileMap:
+    """Where rewrites are kept, by the options of M(coredns_rewrite)."""
+    namespace, custom = options["namespace"], options["custom_config_map"]
+    corefile = CorefileMap(cluster, namespace=namespace, name=options["config_map"], key=options["key"])
+    if not custom:
+        return corefile
+    return CustomMap(cluster, corefile=corefile, namespace=namespace, name=custom, key=options["custom_key"])
 
 
 def managed_by(metadata: Json) -> str:

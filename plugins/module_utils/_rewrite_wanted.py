@@ -18,6 +18,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._corefile im
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_tokens import words
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import (
+    MATCHES,
     Rule,
     fqdn,
     go_pattern,
@@ -29,6 +30,8 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_DOMAIN",
+    "REWRITES_SPEC",
+    "REWRITE_SPEC",
     "Rewrite",
     "check_together",
     "coredns_version",
@@ -40,6 +43,21 @@ __all__ = [
 ]
 
 DEFAULT_DOMAIN = "cluster.local"
+# The options of one rewrite beside its name, and of the items of a list of them.
+REWRITE_SPEC: dict[str, t.Any] = {
+    "target": {"type": "str"},
+    "match": {"type": "str", "choices": list(MATCHES), "default": "exact"},
+    "example": {"type": "str"},
+}
+REWRITES_SPEC: dict[str, t.Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"]},
+        **REWRITE_SPEC,
+    },
+}
 _MAX_PATTERN = 10_000  # CoreDNS compiles no longer one
 
 

@@ -14,7 +14,7 @@ description:
     costs as little as it can. Never changes anything.
   - It plans as those modules do, and gives their errors. It sends nothing, so what the server itself would refuse is
     found by their check mode only.
-  - Where no step would change anything, it reads what M(splithorizon.registry.coredns_probe) and
+  - Where no step would change anything, it reads what M(splithorizon.registry.split_horizon) and
     M(splithorizon.registry.registry_probe) read, as O(proof) asks.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -73,19 +73,36 @@ options:
         choices: [present, absent]
         default: present
   dns:
-    description: The rewrite, as for M(splithorizon.registry.coredns_rewrite).
+    description: The rewrites, as for M(splithorizon.registry.coredns_rewrite).
     type: dict
     suboptions:
-      name:
-        description: The name that clients ask for.
-        type: str
+      rewrites:
+        description: All of them.
+        type: list
+        elements: dict
         required: true
-      target:
-        description: The name whose address they get.
-        type: str
-        required: true
+        suboptions:
+          name:
+            description: What clients ask for.
+            type: str
+            required: true
+          target:
+            description: The name whose address they get.
+            type: str
+          match:
+            description: How names are compared with it.
+            type: str
+            choices: [exact, prefix, suffix, substring, regex]
+            default: exact
+          example:
+            description: One of the names that the rule is for.
+            type: str
+          state:
+            description: Whether this one is to be there, by default as all are.
+            type: str
+            choices: [present, absent]
       state:
-        description: Whether the rewrite is to be there.
+        description: Whether the rewrites are to be there.
         type: str
         choices: [present, absent]
         default: present
@@ -101,6 +118,23 @@ options:
         description: Key of the Corefile.
         type: str
         default: Corefile
+      custom_config_map:
+        description: ConfigMap that the Corefile imports, where the rewrites are kept there.
+        type: str
+      custom_key:
+        description: Key in it.
+        type: str
+        default: splithorizon.override
+      path:
+        description: File on the controller that holds the rewrites, in place of the cluster.
+        type: path
+      coredns_version:
+        description: Version of CoreDNS, where it must be known.
+        type: str
+      port:
+        description: Port of the server blocks that pods ask.
+        type: int
+        default: 53
   spegel:
     description: Spegel's list, as for M(splithorizon.registry.spegel_registries) with its O(ignore:prepend_existing).
     type: dict
@@ -213,7 +247,7 @@ options:
         type: int
         default: 10
 seealso:
-  - module: splithorizon.registry.coredns_probe
+  - module: splithorizon.registry.split_horizon
   - module: splithorizon.registry.registry_probe
   - module: splithorizon.registry.talos_registry_survey
 author:
@@ -225,8 +259,9 @@ EXAMPLES = r"""
   splithorizon.registry.cluster_survey:
     context: alpha
     dns:
-      name: harbor.example.com
-      target: envoy-proxy.envoy-gateway-system.svc.cluster.local
+      rewrites:
+        - name: harbor.example.com
+          target: envoy-proxy.envoy-gateway-system.svc.cluster.local
     harbor:
       namespace: default
       external_url: https://harbor.example.com
@@ -266,6 +301,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import REWRITES_SPEC
 
 STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 REQUIRED: dict[str, t.Any] = {"type": "str", "required": True}
@@ -290,12 +327,16 @@ OPTIONS: dict[str, t.Any] = {
         "state": STATE,
     },
     "dns": {
-        "name": REQUIRED,
-        "target": REQUIRED,
+        "rewrites": {**REWRITES_SPEC, "required": True},
         "state": STATE,
         "namespace": {"type": "str", "default": "kube-system"},
         "config_map": {"type": "str", "default": "coredns"},
         "key": {"type": "str", "default": "Corefile", "no_log": False},
+        "custom_config_map": TEXT,
+        "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
+        "path": {"type": "path"},
+        "coredns_version": TEXT,
+        "port": {"type": "int", "default": DNS_PORT},
     },
     "spegel": {
         "namespace": {"type": "str", "default": "kube-system"},

@@ -143,7 +143,7 @@ options:
     type: int
     default: 180
 seealso:
-  - module: splithorizon.registry.coredns_probe
+  - module: splithorizon.registry.split_horizon
 author:
   - Split horizon registry contributors (@splithorizon)
 """
@@ -297,15 +297,15 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._change impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, Refused, Reload
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import (
     Asked,
-    CorefileMap,
-    CustomMap,
+    home_of,
     managed_by,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_values import plan_source
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    REWRITE_SPEC,
+    REWRITES_SPEC,
     coredns_version,
     read_rewrites,
 )
@@ -314,15 +314,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._text_files 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
 
-REWRITE: dict[str, t.Any] = {
-    "target": {"type": "str"},
-    "match": {"type": "str", "choices": list(MATCHES), "default": "exact"},
-    "example": {"type": "str"},
-}
-ITEM = {"name": {"type": "str", "required": True}, "state": {"type": "str", "choices": ["present", "absent"]}} | REWRITE
-SPEC: dict[str, t.Any] = REWRITE | {
+SPEC: dict[str, t.Any] = REWRITE_SPEC | {
     "name": {"type": "str"},
-    "rewrites": {"type": "list", "elements": "dict", "options": ITEM},
+    "rewrites": REWRITES_SPEC,
     "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
     "coredns_version": {"type": "str"},
     "namespace": {"type": "str", "default": "kube-system"},
@@ -346,11 +340,8 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         asked = Asked(wanted=wanted, exact=params["state"] == "exact", version=version, port=params["port"])
         return _step_for_path(module, asked)
     cluster = Cluster(params, dry_run=module.check_mode)
-    namespace, custom = params["namespace"], params["custom_config_map"]
-    corefile = CorefileMap(cluster, namespace=namespace, name=params["config_map"], key=params["key"])
-    if custom:
-        corefile = CustomMap(cluster, corefile=corefile, namespace=namespace, name=custom, key=params["custom_key"])
-    coredns = CoreDns(cluster, namespace=namespace, selector=params["selector"])
+    corefile = home_of(cluster, params)
+    coredns = CoreDns(cluster, namespace=params["namespace"], selector=params["selector"])
 
     def plan(text: str) -> RewritePlan:
         exact = params["state"] == "exact"

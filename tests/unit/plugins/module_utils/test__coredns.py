@@ -15,7 +15,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
     Refused,
     Reload,
     Replica,
-    compare,
     dns_port,
     domain_of,
     image_version,
@@ -423,30 +422,6 @@ def replica(pod: str, bare: str = IP, expanded: str = "", target: str = IP, prob
         target=(target,) if target else (),
         problem=problem,
     )
-
-
-@pytest.mark.parametrize(
-    ("replicas", "with_target", "expected", "problems"),
-    [
-        ([replica("a"), replica("b", expanded=IP)], True, [IP], []),
-        ([replica("a"), replica("b", bare=OUTSIDE)], True, [IP], [f"b: {OUTSIDE} for the name, not {IP}"]),
-        ([replica("a", expanded=OUTSIDE)], True, [IP], [f"a: {OUTSIDE} for the expanded name, not {IP}"]),
-        ([replica("a", target="")], True, [], ["a: no address for the target"]),
-        (
-            [replica("a"), replica("b", target=OUTSIDE)],
-            True,
-            [IP],
-            [f"b: {OUTSIDE} for the target, not {IP} as elsewhere"],
-        ),
-        ([replica("a", problem="gone"), replica("b")], True, [IP], ["a: gone"]),
-        ([replica("a", bare=OUTSIDE), replica("b", bare=OUTSIDE)], False, [OUTSIDE], []),
-        ([replica("a", bare=OUTSIDE), replica("b")], False, [OUTSIDE], [f"b: {IP} for the name, not {OUTSIDE}"]),
-        ([replica("a", bare="")], False, [], ["a: no address for the name"]),
-        ([replica("a", problem="gone")], False, [], ["a: gone"]),
-    ],
-)
-def test_compare(replicas: list[Replica], with_target: bool, expected: list[str], problems: list[str]) -> None:
-    assert compare(replicas, with_target=with_target) == (expected, problems)
 
 
 def test_domain_of_a_target() -> None:

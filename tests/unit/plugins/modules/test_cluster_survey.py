@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import loopback
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.splithorizon.registry.plugins.module_utils import _coredns, _http
+from ansible_collections.splithorizon.registry.plugins.module_utils import _cluster_survey, _http
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Lookup, PodView
 from fake_cluster import FakeCluster
 from fake_harbor import REPOSITORY, ROBOT, FakeHarbor
 
@@ -35,7 +36,7 @@ LISTED = [
 SETTINGS = {"CORE_URL": "http://harbor-core:80"}
 ASKED = {
     "alias": {"namespace": "gw", "name": "envoy-proxy", "selector": LABELS, "ports": {"80": 10080, "443": 10443}},
-    "dns": {"name": NAME, "target": TARGET},
+    "dns": {"rewrites": [{"name": NAME, "target": TARGET}]},
     "spegel": {"mirrored_registries": [f"https://{NAME}"]},
     "harbor": {"namespace": "harbor", "external_url": f"https://{NAME}"},
 }
@@ -58,6 +59,12 @@ def deployment(name):
     return thing(
         "Deployment", "harbor", f"harbor-{name}", spec={"selector": {"matchLabels": {"c": name}}, "template": template}
     )
+
+
+def replica(address):
+    """One that leads the name to this address, and the target to the alias."""
+    bare, target = (Lookup(name=f"{name}.", a=(ip,)) for name, ip in ((NAME, address), (TARGET, "10.96.0.9")))
+    return PodView(pod="a", node="n", lookups=(bare,), target=target)
 
 
 def site():
@@ -91,7 +98,6 @@ def survey(monkeypatch, capsys, tmp_path):
     module = importlib.import_module(MODULE)
     cluster, harbor, ca = FakeCluster(*site()), FakeHarbor(), loopback.make_ca()
     harbor.realm = f"https://{NAME}/service/token"
-    answer = _coredns.Replica(pod="a", node="n", bare=("10.96.0.9",), target=("10.96.0.9",))
     monkeypatch.setattr(module, "Cluster", lambda _params: cluster)
     with loopback.serve(harbor, certificate=loopback.make_certificate(ca, NAME), folder=tmp_path) as port:
 
@@ -101,8 +107,8 @@ def survey(monkeypatch, capsys, tmp_path):
             with _http.direct(seconds=5)("127.0.0.1", port) as stream:
                 yield stream.socket
 
-        def run(*, replicas=(answer,), **asked):
-            monkeypatch.setattr(_coredns.CoreDns, "ask", lambda self, **question: list(replicas))
+        def run(*, answer="10.96.0.9", **asked):
+            monkeypatch.setattr(_cluster_survey, "ask_pods", lambda cluster, **question: (replica(answer),))
             given = {**ASKED, "proof": {**PROOF, "ca": ca.pem}, **asked}
             with patch_module_args(given), pytest.raises(SystemExit):
                 module.main()
@@ -153,8 +159,7 @@ def test_an_alias_that_is_to_go_differs_until_it_is_gone(survey):
 
 
 def test_what_does_not_hold_is_told_and_is_no_error(survey):
-    stale = _coredns.Replica(pod="b", node="n", bare=("203.0.113.7",), target=("10.96.0.9",))
-    found = survey(replicas=[stale])
+    found = survey(answer="203.0.113.7")
     assert (found["proven"], "203.0.113.7" in found["problems"][0]) == (False, True)
     survey.harbor.realm = "http://harbor.example.com/service/token"
     survey.harbor.token_status = 500
@@ -166,3 +171,30 @@ def test_the_errors_are_those_of_the_steps(survey):
     found = survey()
     assert found["failed"]
     assert "ConfigMap kube-system/coredns" in found["msg"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_rewrites_in_a_file_are_compared_with_it_and_the_cluster_is_not_asked(survey, tmp_path, gone):
+    path = tmp_path / "Corefile"
+    path.write_text(COREFILE.replace("rewrite", "# rewrite") if gone else COREFILE)
+    del survey.cluster.objects["ConfigMap", "kube-system", "coredns"]
+    asked = {**ASKED["dns"], "path": str(path)}
+    assert survey(dns=asked)["differing"] == (["dns"] if gone else [])
+
+
+def test_rewrites_in_a_map_that_the_corefile_imports(survey):
+    asked = {**ASKED["dns"], "custom_config_map": "coredns-custom"}
+    config_map = survey.cluster.objects["ConfigMap", "kube-system", "coredns"]
+    rule = next(line for line in COREFILE.splitlines() if "rewrite" in line)
+    config_map["data"]["Corefile"] = COREFILE.replace(rule, "    import custom/*.override")
+    assert survey(dns=asked)["differing"] == ["dns"]
+    custom = thing("ConfigMap", "kube-system", "coredns-custom", data={"splithorizon.override": rule.strip() + "\n"})
+    survey.cluster.objects["ConfigMap", "kube-system", "coredns-custom"] = custom
+    assert survey(dns=asked)["differing"] == []
+
+
+def test_one_of_several_rewrites_that_is_missing_differs(survey):
+    further = {"name": "other.example.com", "target": TARGET}
+    assert survey(dns={"rewrites": [*ASKED["dns"]["rewrites"], further]})["differing"] == ["dns"]
+    absent = {**further, "state": "absent"}
+    assert survey(dns={"rewrites": [*ASKED["dns"]["rewrites"], absent]})["differing"] == []
