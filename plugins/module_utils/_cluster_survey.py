@@ -67,10 +67,17 @@ def dns(cluster: Cluster, asked: Json) -> bool:
         "port": asked["port"],
     }
     if path := asked["path"]:
-        return plan_source(text=read_text(Path(path)).text, path=path, **options).changes
+        file = read_text(Path(path))
+        return plan_source(text=file.text, path=path, **options).changes or not _are_led(cluster, asked, options)
     home = home_of(cluster, asked)
     text, _metadata = home.read()
     return home.plan(text, **options).changes
+
+
+def _are_led(cluster: Cluster, asked: Json, options: Asked) -> bool:
+    """Whether pods get what a file asks for already: nothing may be built on it before it has reached the cluster."""
+    exact = [each for each in options["wanted"] if each.present and each.match == "exact"]
+    return not any(_dns_problems(cluster, asked, name=each.name, target=each.target) for each in exact)
 
 
 def spegel(cluster: Cluster, asked: Json) -> bool:
@@ -116,13 +123,14 @@ def gateway(asked: Json, *, connect: t.Callable[[], Cluster], warn: Warn) -> Jso
 def prove(cluster: Cluster, asked: Json, *, warn: Warn) -> list[str]:
     """Why the result does not hold from inside; empty where DNS, certificate, realm and token do."""
     try:
-        return [*_dns_problems(cluster, asked), *_registry_problems(cluster, asked, warn)]
+        name, target = dns_name(asked["name"], option="proof.name"), dns_name(asked["target"], option="proof.target")
+        found = _dns_problems(cluster, asked, name=name, target=target)
+        return [*found, *_registry_problems(cluster, asked, warn)]
     except RegistryError as error:
         return [str(error)]
 
 
-def _dns_problems(cluster: Cluster, asked: Json) -> tuple[str, ...]:
-    name, target = dns_name(asked["name"], option="proof.name"), dns_name(asked["target"], option="proof.target")
+def _dns_problems(cluster: Cluster, asked: Json, *, name: str, target: str) -> tuple[str, ...]:
     names = search_names(name, domain=domain_of(target), namespaces=["default"])
     pods = ask_pods(cluster, namespace=asked["namespace"], selector=asked["selector"], names=names, target=target)
     return judge(Horizons(name=name, target=target, pods=pods)).reasons

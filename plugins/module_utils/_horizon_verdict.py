@@ -16,7 +16,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._horizon imp
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Horizons, PodView
+    from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Horizons, NodeView, PodView
 
 __all__ = ["Verdict", "judge", "lost_rewrite"]
 
@@ -101,8 +101,12 @@ def _of_nodes(seen: Horizons, outside: tuple[str, ...]) -> Iterable[str]:
             continue
         elif not node.gets:
             yield f"node {node.node}: no address ({node.nothing})"
-        elif seen.outside and not _is_one_of(node.gets, seen.inside, outside):
-            yield f"node {node.node}: {_list(node.gets)} by {node.by}, which neither pods nor the outside get"
+        elif node.hosts and seen.outside and not _is_one_of(node.gets, seen.inside, outside):
+            yield _third(node)
+
+
+def _third(node: NodeView) -> str:
+    return f"node {node.node}: {_list(node.gets)} by {node.by}, which neither pods nor the outside get"
 
 
 def _is_one_of(found: tuple[str, ...], *horizons: tuple[str, ...]) -> bool:
@@ -111,7 +115,11 @@ def _is_one_of(found: tuple[str, ...], *horizons: tuple[str, ...]) -> bool:
 
 
 def _notes(seen: Horizons) -> Iterable[str]:
+    outside = seen.outside.lookup.addresses if seen.outside else ()
     for node in seen.nodes:
+        # The resolver of the nodes' LAN may have an address of its own for the same gateway.
+        if not node.hosts and node.gets and outside and not _is_one_of(node.gets, seen.inside, outside):
+            yield _third(node)
         if node.resolvers and not node.by and not node.problem:
             servers = _list(each.address for each in node.resolvers)
             yield f"node {node.node}: what it gets is not known, its resolvers do not answer this machine ({servers})"

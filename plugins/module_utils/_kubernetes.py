@@ -244,23 +244,29 @@ def wait_until(
 
 
 def _connect(auth: Json) -> t.Any:
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client  # noqa: PLC0415
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException  # noqa: PLC0415
+    """A client with kubernetes.core's options, which asks the server nothing before its first request.
+
+    The collection's own ``get_api_client`` lists the server's kinds first, in every process.
+    """
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core  # noqa: PLC0415
+    from kubernetes.client import ApiClient  # noqa: PLC0415
+    from kubernetes.config import ConfigException  # noqa: PLC0415
+    from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
 
     kubeconfig, context = auth.get("kubeconfig"), auth.get("context")
     where = f"kubeconfig {kubeconfig or 'of the environment'}" + (f", context {context}" if context else "")
+    given = {key: value for key, value in auth.items() if value is not None}
     try:
-        return get_api_client(**{key: value for key, value in auth.items() if value is not None}).client
-    except CoreException as error:
+        client = ApiClient(core._create_configuration(core._create_auth_spec(**given)))
+    except ConfigException as error:
         raise BadInput(
             str(error), where=where, cure="Give a kubeconfig file that exists and a context it holds"
         ) from error
     except OSError as error:
         raise BadInput(f"{error.strerror}: {error.filename}", where=where, cure="Give files that exist") from error
-    except Exception as error:
-        if type(error).__module__.startswith("urllib3"):
-            raise Unreachable(f"API server does not answer: {error}", where=where, cure="Check its address") from error
-        raise
+    for header, value in core._create_headers(**given).items():
+        core._set_header(client, header, value)
+    return DynamicClient(client, discoverer=lambda _client, _cache_file: None)
 
 
 def _reason(error: t.Any) -> str:

@@ -126,11 +126,17 @@ options:
         type: str
         default: splithorizon.override
       path:
-        description: File on the controller that holds the rewrites, in place of the cluster.
+        description:
+          - File on the controller that holds the rewrites, in place of the cluster.
+          - While pods do not get what it asks for, it differs as well.
         type: path
       coredns_version:
         description: Version of CoreDNS, where it must be known.
         type: str
+      selector:
+        description: Labels of the CoreDNS pods.
+        type: str
+        default: k8s-app=kube-dns
       port:
         description: Port of the server blocks that pods ask.
         type: int
@@ -336,6 +342,7 @@ OPTIONS: dict[str, t.Any] = {
         "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
         "path": {"type": "path"},
         "coredns_version": TEXT,
+        "selector": {"type": "str", "default": "k8s-app=kube-dns"},
         "port": {"type": "int", "default": DNS_PORT},
     },
     "spegel": {

@@ -173,13 +173,21 @@ def test_the_errors_are_those_of_the_steps(survey):
     assert "ConfigMap kube-system/coredns" in found["msg"]
 
 
-@pytest.mark.parametrize("gone", [False, True])
-def test_rewrites_in_a_file_are_compared_with_it_and_the_cluster_is_not_asked(survey, tmp_path, gone):
+@pytest.mark.parametrize(
+    ("text", "answer", "differing"),
+    [
+        (COREFILE, "10.96.0.9", []),
+        (COREFILE, "203.0.113.7", ["dns"]),
+        (COREFILE.replace("rewrite", "# rewrite"), "10.96.0.9", ["dns"]),
+    ],
+    ids=["as wanted", "not in the cluster yet", "not in the file"],
+)
+def test_rewrites_in_a_file_are_compared_with_it_and_with_what_pods_get(survey, tmp_path, text, answer, differing):
     path = tmp_path / "Corefile"
-    path.write_text(COREFILE.replace("rewrite", "# rewrite") if gone else COREFILE)
+    path.write_text(text)
     del survey.cluster.objects["ConfigMap", "kube-system", "coredns"]
     asked = {**ASKED["dns"], "path": str(path)}
-    assert survey(dns=asked)["differing"] == (["dns"] if gone else [])
+    assert survey(dns=asked, answer=answer)["differing"] == differing
 
 
 def test_rewrites_in_a_map_that_the_corefile_imports(survey):
