@@ -20,12 +20,16 @@ HOSTS_FILE = "/etc/hosts"
 
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
-    """What a server answered for one name: addresses of both families, sorted, or why there are none."""
+    """What a server answered for one name: addresses of both families, sorted, or why there are none.
+
+    ``rcode`` is the answer's for A, ``rcode_six`` the one for AAAA.
+    """
 
     name: str
     a: tuple[str, ...] = ()
     aaaa: tuple[str, ...] = ()
     rcode: str = ""
+    rcode_six: str = ""
     problem: str = ""
 
     @property
@@ -35,6 +39,11 @@ class Lookup:
     @property
     def shown(self) -> Json:
         return {"name": self.name, "a": list(self.a), "aaaa": list(self.aaaa), "rcode": self.rcode}
+
+    @property
+    def denies_six(self) -> bool:
+        """Whether an IPv4 name is said not to exist for IPv6: musl takes that for both, an empty answer it does not."""
+        return bool(self.a) and self.rcode_six == "NXDOMAIN"
 
     @property
     def nothing(self) -> str:

@@ -60,4 +60,4 @@ def lack_of(home: CorefileMap, *, name: str, target: str, port: int) -> tuple[st
 
 def _both_families(connection: socket.socket, name: str) -> Lookup:
     a, aaaa = (ask(connection, name, rdtype=rdtype) for rdtype in ("A", "AAAA"))
-    return Lookup(name=name, a=a.addresses, aaaa=aaaa.addresses, rcode=a.rcode)
+    return Lookup(name=name, a=a.addresses, aaaa=aaaa.addresses, rcode=a.rcode, rcode_six=aaaa.rcode)

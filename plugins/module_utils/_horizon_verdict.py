@@ -86,6 +86,8 @@ def _strays(pod: PodView, expected: tuple[str, ...]) -> Iterable[str]:
         is_last = lookup is pod.lookups[-1]
         if lookup.addresses != expected and (lookup.addresses or is_last):
             yield f"{pod.pod}: {_list(lookup.addresses) or lookup.nothing} for {lookup.name}, not {_list(expected)}"
+        elif lookup.denies_six:
+            yield f"{pod.pod}: NXDOMAIN for the AAAA of {lookup.name}, not an empty answer"
 
 
 def _of_outside(seen: Horizons) -> Iterable[str]:

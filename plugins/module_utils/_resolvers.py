@@ -30,21 +30,22 @@ def ask_outside(name: str, *, resolver: str | None, asker: Callable[[str, str], 
 
 def ask_resolver(address: str, name: str, *, port: int = 53, seconds: float = ANSWER_SECONDS) -> Lookup:
     """Both families of a name that ends with a dot; TCP where an answer does not fit."""
-    from dns import exception, message, query, rcode  # noqa: PLC0415  # 0.1 s that only probes need
+    from dns import exception, message, query, rcode, rdatatype  # noqa: PLC0415  # 0.1 s that only probes need
 
-    found = {}
-    code = ""
-    for rdtype in ("A", "AAAA"):
-        try:
-            question = message.make_query(name, rdtype)
-            answer, _used_tcp = query.udp_with_fallback(question, address, timeout=seconds, port=port)
-        except (OSError, exception.DNSException) as error:
-            problem = f"no answer within {seconds:g} s" if isinstance(error, exception.Timeout) else str(error)
-            return Lookup(name=name, problem=problem or type(error).__name__)
-        code = rcode.to_text(answer.rcode())
-        records = (record for group in answer.answer if group.rdtype == question.question[0].rdtype for record in group)
-        found[rdtype] = tuple(sorted({record.address for record in records}))
-    return Lookup(name=name, a=found["A"], aaaa=found["AAAA"], rcode=code)
+    def ask(rdtype: str) -> tuple[str, tuple[str, ...]]:
+        question = message.make_query(name, rdtype)
+        answer, _used_tcp = query.udp_with_fallback(question, address, timeout=seconds, port=port)
+        wanted = rdatatype.from_text(rdtype)
+        found = {record.address for group in answer.answer if group.rdtype == wanted for record in group}
+        return rcode.to_text(answer.rcode()), tuple(sorted(found))
+
+    try:
+        (code, a), (code_six, aaaa) = ask("A"), ask("AAAA")
+    except exception.Timeout:
+        return Lookup(name=name, problem=f"no answer within {seconds:g} s")
+    except (OSError, exception.DNSException) as error:
+        return Lookup(name=name, problem=str(error) or type(error).__name__)
+    return Lookup(name=name, a=a, aaaa=aaaa, rcode=code, rcode_six=code_six)
 
 
 def _own_resolvers() -> list[str]:

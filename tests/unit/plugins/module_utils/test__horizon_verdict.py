@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,15 @@ def lookup(name: str, answer: list[str] | str) -> Lookup:
     return Lookup(name=name, a=v4, aaaa=v6, rcode="NOERROR")
 
 
+def of_pods(name: str, answers: dict[str, t.Any], form: str) -> Lookup:
+    found = lookup(name, answers.get(form, "NXDOMAIN"))
+    return replace(found, rcode_six=answers.get("six", found.rcode))
+
+
 def pod_view(pod: str, answers: dict[str, t.Any] | str, *, target: str) -> PodView:
     if isinstance(answers, str):
         return PodView(pod=pod, node="n", problem=answers)
-    lookups = tuple(lookup(name, answers.get(form, "NXDOMAIN")) for form, name in QUESTIONS.items())
+    lookups = tuple(of_pods(name, answers, form) for form, name in QUESTIONS.items())
     of_target = lookup(f"{target}.", answers.get("target", "NXDOMAIN")) if target else None
     return PodView(pod=pod, node="n", lookups=lookups, target=of_target)
 

@@ -54,7 +54,9 @@ def port() -> Iterator[int]:
 
 def test_both_families(port: int) -> None:
     found = ask_resolver("127.0.0.1", NAME, port=port)
-    assert found == Lookup(name=NAME, a=("10.0.0.1", "10.0.0.2"), aaaa=("fd00::1",), rcode="NOERROR")
+    assert found == Lookup(
+        name=NAME, a=("10.0.0.1", "10.0.0.2"), aaaa=("fd00::1",), rcode="NOERROR", rcode_six="NOERROR"
+    )
 
 
 def test_a_name_that_is_not_there(port: int) -> None:

@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
 NAME, TARGET = "harbor.example.com", "envoy.gw.svc.k8s.home"
 RULE = f"rewrite stop name exact {NAME} {TARGET}"
 COREFILE = f".:53 {{\n    {RULE}\n    kubernetes k8s.home\n    reload\n}}\n"
-TALOS = {"config.k8s.io/owning-inventory": "inventory"}
+TALOS = {"config.k8s.io/owning-inventory": "talos-bootstrap-manifests-inventory"}
 ANSWERS = {f"{NAME}.": ("10.96.0.9",), f"{TARGET}.": ("10.96.0.9",)}
 Json = dict[str, t.Any]
 Run = t.Callable[..., Json]
