@@ -154,6 +154,7 @@ class Horizons:
     @property
     def shown(self) -> Json:
         return {
+            "name": self.name,
             "expected": list(self.inside),
             "pods": [pod.shown for pod in self.pods],
             "nodes": [node.shown for node in self.nodes],

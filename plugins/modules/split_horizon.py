@@ -120,6 +120,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+name:
+  description: The name that was asked for.
+  returned: success
+  type: str
+  sample: harbor.example.com
 verdict:
   description:
     - V(split) where it holds, V(single) where pods get what the outside gets, V(broken) where neither is so.

@@ -75,7 +75,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ask
 def test_it_holds(run: Run, asked: list[tuple[str, str]]) -> None:
     found = run(target=TARGET, namespaces=["a", "b"], resolver="192.0.2.53", fail_on_mismatch=True)
     assert (found["verdict"], found["holds"], found["reasons"], found["notes"]) == ("split", True, [], [])
-    assert (found["changed"], found["expected"]) == (False, ["10.96.0.9"])
+    assert (found["changed"], found["name"], found["expected"]) == (False, NAME, ["10.96.0.9"])
     assert found["outside"] == {"resolver": "192.0.2.53", "gets": ["203.0.113.7"], "error": None}
     (replica,) = found["pods"]
     assert (replica["pod"], replica["node"], replica["gets"], replica["error"]) == (
