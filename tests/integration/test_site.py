@@ -46,6 +46,7 @@ def diff_lines(done: CompletedProcess[str]) -> list[str]:
     return sorted(line for line in done.stdout.splitlines() if line.startswith(("+", "-")))
 
 
+TALOS_MARK = "config.k8s.io/owning-inventory"
 PASSWORDS = ["sandbox-pull-secret", "sandbox-push-secret"]
 
 
@@ -145,18 +146,20 @@ def test_after_an_upgrade_the_doctor_names_what_is_gone_and_the_next_run_puts_it
 ) -> None:
     """What ``talosctl upgrade-k8s`` does to its ConfigMap, by its field manager and with its mark."""
     own = coredns.config_map("alpha")
-    own["metadata"]["annotations"] = {"config.k8s.io/owning-inventory": "talos-bootstrap-manifests-inventory"}
+    own["metadata"]["annotations"] = {TALOS_MARK: "talos-bootstrap-manifests-inventory"}
     how = ("apply", "--server-side", "--force-conflicts", "--field-manager=talos", "-f", "-")
     sandbox.kubectl("alpha", *how, stdin=json.dumps(own))
-    done = sandbox.playbook("playbooks/doctor.yml", "--limit", "alpha")
-    assert done.returncode != 0
-    assert "names: the rewrite is gone: the ConfigMap is Talos's own again" in " ".join(done.stdout.split())
-    assert "Cure: ansible-playbook splithorizon.registry.dns" in " ".join(done.stdout.split())
-    succeeded(sandbox.playbook("playbooks/dns.yml", "--limit", "alpha"))
+    try:
+        done = sandbox.playbook("playbooks/doctor.yml", "--limit", "alpha")
+        assert done.returncode != 0
+        said = " ".join(done.stdout.split())
+        assert "names: the rewrite is gone: the ConfigMap is Talos's own again" in said
+        assert "Cure: ansible-playbook splithorizon.registry.dns" in said
+        succeeded(sandbox.playbook("playbooks/dns.yml", "--limit", "alpha"))
+    finally:
+        sandbox.kubectl("alpha", "-n", "kube-system", "annotate", "configmap", "coredns", f"{TALOS_MARK}-")
     assert state(sandbox) == https_state
-    assert {tuple(answers["bare"]) for answers in pod_dns(sandbox, "alpha").values()} != {
-        (CLUSTERS[0].gateway_address,)
-    }
+    assert {tuple(seen["bare"]) for seen in pod_dns(sandbox, "alpha").values()} != {(CLUSTERS[0].gateway_address,)}
 
 
 def test_the_way_back_gives_the_http_era_back(sandbox: Inside, http_era: State, https_state: State) -> None:
