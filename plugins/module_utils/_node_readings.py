@@ -32,9 +32,12 @@ __all__ = [
     "parse_containerd_starts",
     "parse_etc_hosts",
     "parse_files",
+    "parse_host_dns",
+    "parse_resolvers",
     "seconds_of",
     "service_of",
     "slow_pulls",
+    "specs",
     "to_service",
 ]
 
@@ -137,18 +140,32 @@ def ingest_ages(files: Files, *, now: datetime) -> dict[str, float]:
     return {download: max(0.0, (now - modified).total_seconds()) for download, modified in newest.items()}
 
 
-def parse_etc_hosts(stdout: str) -> dict[str, str]:
-    """`talosctl get etcfilespecs hosts -o yaml` → node: what its /etc/hosts holds."""
+def specs(stdout: str) -> dict[str, Json]:
+    """`talosctl get KIND ID -o yaml` of one or many nodes → node: the resource's spec."""
     try:
         documents = _yaml_nodes.load_all(stdout)
     except Conflict:  # cut off
         return {}
     found = [document for document in documents if isinstance(document, dict)]
     return {
-        str(document.get("node", "")): document["spec"]["contents"]
-        for document in found
-        if isinstance(document.get("spec"), dict) and isinstance(document["spec"].get("contents"), str)
+        str(document.get("node", "")): document["spec"] for document in found if isinstance(document.get("spec"), dict)
     }
+
+
+def parse_etc_hosts(stdout: str) -> dict[str, str]:
+    """`talosctl get etcfilespecs hosts -o yaml` → node: what its /etc/hosts holds."""
+    found = {node: spec.get("contents") for node, spec in specs(stdout).items()}
+    return {node: text for node, text in found.items() if isinstance(text, str)}
+
+
+def parse_resolvers(stdout: str) -> dict[str, tuple[str, ...]]:
+    """`talosctl get resolvers resolvers -o yaml` → node: the DNS servers that it asks, in their order."""
+    return {node: tuple(map(str, spec.get("dnsServers") or ())) for node, spec in specs(stdout).items()}
+
+
+def parse_host_dns(stdout: str) -> dict[str, bool]:
+    """`talosctl get hostdnsconfigs config -o yaml` → node: whether its host DNS is on."""
+    return {node: bool(spec.get("enabled")) for node, spec in specs(stdout).items()}
 
 
 def parse_containerd_starts(stdout: str, *, now: datetime) -> dict[str, datetime]:
