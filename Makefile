@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.11
 COLLECTIONS := .cache/collections/ansible_collections
-CORPUS := ../shared/corpus/corefile
+CORPUS := ../shared/corpus
 FUZZ_SECONDS := 60
 SANDBOX := PYTHONPATH=tests $(BIN)/python -m sandbox
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -55,8 +55,9 @@ fleet-benchmark: collections  ## What a survey of 1, 10 and 100 simulated nodes 
 kill-test: collections  ## Kill site.yml at ten random moments on the sandbox, and run it again (half an hour)
 	@$(SANDBOX) up && PYTHONPATH=tests $(BIN)/python tests/benchmark/kill.py; code=$$?; $(SANDBOX) down; exit $$code
 
-corpus: collections  ## Every Corefile of CORPUS=folder: read, printed, edited and restored, and taken by the real CoreDNS
-	@PYTHONPATH=tests:.cache/collections $(BIN)/python tests/corpus/corefiles.py $(CORPUS) --coredns
+corpus: collections  ## Every Corefile and file of chart values below CORPUS=folder: edited and restored, and taken by the real CoreDNS
+	@PYTHONPATH=tests:.cache/collections $(BIN)/python tests/corpus/sources.py $(CORPUS)
+	@PYTHONPATH=tests:.cache/collections $(BIN)/python tests/corpus/corefiles.py $(CORPUS)/corefile --coredns
 
 talos-corpus: collections  ## Every Talos file of ../shared/corpus/talos: added to, taken from, and compared
 	@PYTHONPATH=.cache/collections $(BIN)/python tests/talos_repository.py

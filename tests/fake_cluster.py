@@ -22,8 +22,8 @@ class FakeCluster:
 
     def list(self, _api_version, kind, namespace, *, selector=""):
         wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
-        found = [one for (k, n, _name), one in self.objects.items() if (k, n) == (kind, namespace)]
-        return [one for one in found if wanted.items() <= one["metadata"].get("labels", {}).items()]
+        found = [one for (k, n, _name), one in self.objects.items() if k == kind and namespace in {None, n}]
+        return copy.deepcopy([one for one in found if wanted.items() <= one["metadata"].get("labels", {}).items()])
 
     def merge(self, _api_version, kind, namespace, name, body):
         one = self.objects[kind, namespace, name]

@@ -34,12 +34,12 @@ ASKED = {"mirror, credentials, TLS": MIRROR, "host entry": HOST}
 
 def params(given: dict[str, t.Any]) -> dict[str, t.Any]:
     """What the module would get: every option of the settings with its default."""
-    filled: dict[str, t.Any] = {name: spec["default"] for name, spec in _node_registries.LAYER_SPEC.items()}
+    filled = {name: given.get(name, spec.get("default")) for name, spec in _node_registries.LAYER_SPEC.items()}
     for kind, spec in _node_registries.REGISTRIES_SPEC.items():
         defaults = {name: option.get("default") for name, option in spec["options"].items()}
         items = given.get(kind, spec.get("default"))
         filled[kind] = items and [{**defaults, **item} for item in copy.deepcopy(items)]
-    return {**filled, **{name: given[name] for name in ("state", "migrate") if name in given}}
+    return filled
 
 
 def wanted(given: dict[str, t.Any]) -> t.Any:

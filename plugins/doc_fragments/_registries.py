@@ -22,6 +22,11 @@ options:
     type: str
     choices: [present, absent, exact]
     default: present
+  exact_hosts:
+    description:
+      - With O(state=exact), whether host entries that are not named are taken away too. By default they are if O(hosts)
+        is given.
+    type: bool
   mirrors:
     description: Where images of a registry are pulled from.
     type: list

@@ -6,6 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleFilterError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping
+
 DOCUMENTATION = r"""
 name: node_registries
 short_description: What a Talos node's registry configuration has to be on a transport
@@ -55,6 +60,10 @@ options:
     description: Address for the public name in the node's hosts file, for nodes that cannot reach the load balancer.
     type: str
     default: ""
+  more:
+    description: What the nodes are to have in either state beside that, under the keys of the result.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -83,6 +92,7 @@ def node_registries(
     password: str = "",
     ca: str = "",
     host_address: str = "",
+    more: Mapping[str, list[dict[str, t.Any]]] | None = None,
 ) -> dict[str, list[dict[str, t.Any]]]:
     """The node's mirrors, auth, tls and hosts for ``transport``."""
     secure = transport == "https"
@@ -107,7 +117,10 @@ def node_registries(
         hosts.append({"names": [name], "state": "absent"})
         if internal_address:
             hosts.append({"ip": internal_address, "names": [internal_name]})
-    return {"mirrors": mirrors, "auth": auth, "tls": tls, "hosts": hosts}
+    wanted = {"mirrors": mirrors, "auth": auth, "tls": tls, "hosts": hosts}
+    if unknown := sorted(set(more or {}) - set(wanted)):
+        raise AnsibleFilterError(f"registry_node_settings has {', '.join(unknown)}; it may have {', '.join(wanted)}")
+    return {kind: [*items, *(more or {}).get(kind, [])] for kind, items in wanted.items()}
 
 
 class FilterModule:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible.errors import AnsibleFilterError
+
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -64,11 +66,13 @@ _REBOOTS = "registry_reboots"
 Groups = dict[str, list[str]]
 
 
-def rollout_wave(host: str, groups: Groups, at_once: int = 1) -> int:
-    """The wave of a host, from 1; 0 where it is in none."""
+def rollout_wave(host: str, groups: Groups, at_once: int | str = 1) -> int:
+    """The wave of a host, from 1; 0 where it is in none. ``at_once`` of a command line (``-e``) is text."""
+    if not str(at_once).isdecimal() or int(at_once) < 1:
+        raise AnsibleFilterError(f"registry_nodes_at_once: {at_once!r} is no number of nodes. Give 1 or more")
     for name in (name for name in groups if name.startswith(_MEMBERS) and host in groups[name]):
         if _may_change(groups, name.removeprefix(_MEMBERS)):
-            parts = _parts_of_cluster(groups[name], groups, at_once)
+            parts = _parts_of_cluster(groups[name], groups, int(at_once))
             return next((number for number, part in enumerate(parts, 1) if host in part), 0)
     return 0
 

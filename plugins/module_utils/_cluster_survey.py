@@ -6,19 +6,27 @@ from __future__ import annotations
 
 import typing as t
 from datetime import UTC, datetime
+from pathlib import Path
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import (
-    CoreDns,
-    compare,
-    domain_of,
-)
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
+from ansible_collections.splithorizon.registry.plugins.module_utils._alias_service import AliasService
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import domain_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import home_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import plan_source
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Horizons, search_names
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon_pods import ask_pods
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon_verdict import judge
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_map import NodeLocal
 from ansible_collections.splithorizon.registry.plugins.module_utils._probe import probe
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import dns_name
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    Asked,
+    coredns_version,
+    dns_name,
+    read_rewrites,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._route_limits import RouteLimits
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
     TalosMirror,
     check_mirrors,
@@ -26,43 +34,60 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._spegel impo
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import plan as plan_spegel
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_release import SpegelRelease
+from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import read_text
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
 
-__all__ = ["STEPS", "alias", "dns", "gateway", "harbor", "prove", "pull_secrets", "robots", "spegel"]
+__all__ = [
+    "STEPS",
+    "alias",
+    "dns",
+    "gateway",
+    "harbor",
+    "prove",
+    "pull_secrets",
+    "robots",
+    "route_timeout",
+    "spegel",
+]
 
 Warn = t.Callable[[str], None]
 
 
 def alias(cluster: Cluster, asked: Json) -> bool:
-    """Whether the alias Service is not as wanted, or selects no pod."""
-    namespace, name = asked["namespace"], asked["name"]
-    service = cluster.get("v1", "Service", namespace, name)
-    if asked["state"] == "absent" or service is None:
-        return bool((asked["state"] == "present") != (service is not None))
-    spec, selector = service["spec"], asked["selector"]
-    selects = spec.get("selector", {}).items() >= selector.items()
-    ports = {(port["port"], port.get("targetPort")) for port in spec.get("ports", [])}
-    as_wanted = (
-        selects
-        and spec.get("type") == "ClusterIP"
-        and ports >= {tuple(map(int, pair)) for pair in asked["ports"].items()}
-    )
-    labels = ",".join(f"{key}={value}" for key, value in selector.items())
-    return not (as_wanted and cluster.list("v1", "Pod", namespace, selector=labels))
+    """Whether M(gateway_alias) would change the alias Service, or nobody is behind it."""
+    service = AliasService(cluster, asked)
+    return service.plan().changes or (asked["state"] == "present" and not service.endpoints())
+
+
+def route_timeout(cluster: Cluster, asked: Json) -> bool:
+    """Whether M(gateway_route_timeout) would make a policy or take one away."""
+    planned = RouteLimits(cluster, asked).plan()
+    return bool(planned.add or planned.remove)
 
 
 def dns(cluster: Cluster, asked: Json) -> bool:
-    """Whether M(coredns_rewrite) would change the Corefile."""
-    corefile = CorefileMap(cluster, namespace=asked["namespace"], name=asked["config_map"], key=asked["key"])
-    name, target = dns_name(asked["name"], option="dns.name"), dns_name(asked["target"], option="dns.target")
-    present = asked["state"] == "present"
-    text, _ = corefile.read()
-    planned = plan_rewrite(text=text, name=name, target=target, present=present, where=corefile.where)
-    return planned.changes
+    """Whether M(coredns_rewrite) would change the Corefile, in the cluster or a file, or that of NodeLocal DNSCache."""
+    version = coredns_version(asked["coredns_version"])
+    wanted = Asked(wanted=read_rewrites(asked), version=version, port=asked["port"])
+    if path := asked["path"]:
+        file = read_text(Path(path))
+        return plan_source(text=file.text, path=path, **wanted).changes or not _are_led(cluster, asked, wanted)
+    home = home_of(cluster, asked)
+    text, _metadata = home.read()
+    if home.plan(text, **wanted).changes:
+        return True
+    pass_on = asked["node_local"] == "pass_on"
+    return pass_on and NodeLocal(cluster, namespace=asked["namespace"], asked=wanted, policy="pass_on").changes
+
+
+def _are_led(cluster: Cluster, asked: Json, wanted: Asked) -> bool:
+    """Whether pods get what a file asks for already: nothing may be built on it before it has reached the cluster."""
+    exact = [each for each in wanted["wanted"] if each.present and each.match == "exact"]
+    return not any(_dns_problems(cluster, asked, name=each.name, target=each.target) for each in exact)
 
 
 def spegel(cluster: Cluster, asked: Json) -> bool:
@@ -106,6 +131,7 @@ def pull_secrets(cluster: Cluster, asked: Sequence[Json]) -> bool:
 
 STEPS: dict[str, t.Callable[[Cluster, t.Any], bool]] = {
     "alias": alias,
+    "route_timeout": route_timeout,
     "dns": dns,
     "pull_secrets": pull_secrets,
     "spegel": spegel,
@@ -139,16 +165,17 @@ def gateway(asked: Json, *, connect: t.Callable[[], Cluster], warn: Warn) -> Jso
 def prove(cluster: Cluster, asked: Json, *, warn: Warn) -> list[str]:
     """Why the result does not hold from inside; empty where DNS, certificate, realm and token do."""
     try:
-        return _dns_problems(cluster, asked) + _registry_problems(cluster, asked, warn)
+        name, target = dns_name(asked["name"], option="proof.name"), dns_name(asked["target"], option="proof.target")
+        found = _dns_problems(cluster, asked, name=name, target=target)
+        return [*found, *_registry_problems(cluster, asked, warn)]
     except RegistryError as error:
         return [str(error)]
 
 
-def _dns_problems(cluster: Cluster, asked: Json) -> list[str]:
-    name, target = dns_name(asked["name"], option="proof.name"), dns_name(asked["target"], option="proof.target")
-    coredns = CoreDns(cluster, namespace=asked["namespace"], selector=asked["selector"])
-    _, problems = compare(coredns.ask(name=name, target=target, domain=domain_of(target)), with_target=True)
-    return problems
+def _dns_problems(cluster: Cluster, asked: Json, *, name: str, target: str) -> tuple[str, ...]:
+    names = search_names(name, domain=domain_of(target), namespaces=["default"])
+    pods = ask_pods(cluster, namespace=asked["namespace"], selector=asked["selector"], names=names, target=target)
+    return judge(Horizons(name=name, target=target, pods=pods)).reasons
 
 
 def _registry_problems(cluster: Cluster, asked: Json, warn: Warn) -> list[str]:

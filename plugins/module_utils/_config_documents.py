@@ -12,7 +12,7 @@ import typing as t
 from dataclasses import dataclass
 from functools import cached_property
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes, _yaml_text
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import (
     V1ALPHA1,
@@ -37,7 +37,7 @@ class Document:
 
     @cached_property
     def data(self) -> Json:
-        loaded = _yaml_text.load(self.text)
+        loaded = _yaml_nodes.load(self.text)
         return loaded if isinstance(loaded, dict) else {}
 
     @property
@@ -52,14 +52,14 @@ class Document:
         lines = self.text.splitlines(keepends=True)
         plain = [i for i, line in enumerate(lines) if not re.match(r"\s*(#|$)|---(\s|$)", line)] or [len(lines)]
         head, tail = "".join(lines[: plain[0]]), "".join(lines[plain[-1] + 1 :])
-        new = _yaml_text.render(body)
+        new = _yaml_nodes.render(body)
         commented = Document(head + new + tail)
         # Content on the marker's own line is no comment to keep.
         return commented if commented.reads_as(body) else Document("---\n" + new)
 
     def reads_as(self, body: Json) -> bool:
         try:
-            return bool(self.data == _yaml_text.load(_yaml_text.render(body)))
+            return bool(self.data == _yaml_nodes.load(_yaml_nodes.render(body)))
         except Conflict:
             return False
 
@@ -73,7 +73,7 @@ class MachineConfig:
     @classmethod
     def parse(cls, text: str) -> MachineConfig:
         """Conflict where the text is not YAML or holds no v1alpha1 document."""
-        config = cls(tuple(Document(part) for part in _yaml_text.split_documents(text)))
+        config = cls(tuple(Document(part) for part in _yaml_nodes.split_documents(text)))
         if sum(document.is_main for document in config.documents) != 1:
             raise Conflict(
                 "the machine configuration has no v1alpha1 document", cure="Give the node a whole configuration"
@@ -122,7 +122,7 @@ class MachineConfig:
         """Whether comments, order of documents, quotes and layout are all that differs."""
         return self.text == other.text or self._meaning == other._meaning
 
-    def with_v1alpha1(self, path: _yaml_text.Path, value: t.Any) -> MachineConfig:
+    def with_v1alpha1(self, path: _yaml_nodes.Path, value: t.Any) -> MachineConfig:
         """With one entry of the v1alpha1 document set, or taken away with DELETE."""
         index = self._main_index
         changed = Document(_yaml_text.edit(self.documents[index].text, path, value))
@@ -142,7 +142,7 @@ class MachineConfig:
         if body is not None and not found:
             if not documents[-1].text.endswith("\n"):
                 documents[-1] = Document(documents[-1].text + "\n")
-            documents.append(Document("---\n" + _yaml_text.render(whole)))
+            documents.append(Document("---\n" + _yaml_nodes.render(whole)))
         return MachineConfig(tuple(documents))
 
     @cached_property

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 from pathlib import Path
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
     BadInput,
@@ -73,7 +73,7 @@ def step_for_path(params: Mapping[str, t.Any], *, check_mode: bool) -> tuple[lis
 
 
 def _shown(view: Json) -> str:
-    return _yaml_text.render(view) if view else ""
+    return _yaml_nodes.render(view) if view else ""
 
 
 def _version(value: str | None) -> Version | None:

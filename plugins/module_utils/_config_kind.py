@@ -13,7 +13,7 @@ import re
 import typing as t
 
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import V1ALPHA1, mapping
 
@@ -57,7 +57,7 @@ def recognise(file: str, text: str) -> str:
     if problem:
         raise Conflict(problem[0], where=f"{file} line {problem[1]}", cure="Edit the template, or give another file")
     try:
-        documents = _yaml_text.load_all(text)
+        documents = _yaml_nodes.load_all(text)
     except Conflict as error:
         raise Conflict(error.problem, where=f"{file} {error.where}".strip()) from None
     sops = sops_problem(text)
@@ -76,10 +76,10 @@ def template_problem(file: str, text: str) -> tuple[str, int] | None:
     if not marks:
         return None
     try:
-        values = [node for _, node, _ in _yaml_text.walk(text) if isinstance(node, yaml.ScalarNode)]
+        values = [node for _, node, _ in _yaml_nodes.walk(text) if isinstance(node, yaml.ScalarNode)]
     except Conflict:
         return "this is a template, and no YAML", _line(text, marks[0].start())
-    spans = [(node.start_mark.index, node.end_mark.index) for node in values if _yaml_text.origin(node) is node]
+    spans = [(node.start_mark.index, node.end_mark.index) for node in values if _yaml_nodes.origin(node) is node]
     for mark in marks:
         start = mark.start() + len(mark[0]) - len(mark[0].lstrip())
         inside = any(first <= start < end for first, end in spans)
@@ -102,7 +102,7 @@ def sops_problem(text: str) -> tuple[str, int] | None:
     """(what is wrong, line) where SOPS watches over the file."""
     if "sops" not in text:
         return None
-    for path, node, line in _yaml_text.walk(text):
+    for path, node, line in _yaml_nodes.walk(text):
         if path[1:] == ("sops",) and isinstance(node, yaml.MappingNode):
             return "encrypted with SOPS, whose MAC any edit would break", line
     return None
@@ -137,7 +137,7 @@ def _not_of_talos(document: t.Any) -> str:
 
 
 def _line_of_document(text: str, number: int) -> int:
-    return _yaml_text.compose(text)[number].start_mark.line + 1
+    return _yaml_nodes.compose(text)[number].start_mark.line + 1
 
 
 def json_patch_paths(document: t.Any) -> tuple[str, ...]:

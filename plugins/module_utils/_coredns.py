@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Talk: CoreDNS in a cluster: its Corefile, what each of its pods answers, and whether it took a new Corefile.
+"""Talk: CoreDNS in a cluster: what each of its pods answers, measures and logs.
 
 Each replica is asked by itself, through a port-forward: a question to the Service goes to any of them. Such a question
 comes from the pod's own loopback, so ``autopath``, which goes by the address of the asking pod, plays no part in it.
@@ -8,33 +8,30 @@ comes from the pod's own loopback, so ``autopath``, which goes by the address of
 
 from __future__ import annotations
 
-import datetime
 import re
-import time
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._dns import ask
+from ansible_collections.splithorizon.registry.plugins.module_utils._dns import Answer, ask
+from ansible_collections.splithorizon.registry.plugins.module_utils._endpoints import PodPort, through_pod
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
     NotReady,
     RegistryError,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._http import Client, Origin
+from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import is_rolled_out
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import DEFAULT_DOMAIN, expanded_name
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
-    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
-    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_draft import Planned
 
 __all__ = [
     "CoreDns",
-    "Refused",
-    "Reload",
     "Replica",
-    "compare",
+    "dns_port",
     "domain_of",
     "image_version",
     "metric_values",
@@ -42,19 +39,20 @@ __all__ = [
     "summary",
 ]
 
-METRICS_PORT = 9153
-POLL_SECONDS = 2.0
+OK = 200
+NO_ERROR = "NOERROR"
+METRICS_SECONDS = 5.0
+LOG_LINES = 200
 # The label of the add-on's manifest, and kubespray's.
 NODE_LOCAL = "k8s-app in (node-local-dns, nodelocaldns)"
 
 
-class Refused(NotReady):
-    """CoreDNS did not take the Corefile it was given."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """What one CoreDNS pod answers for the bare name, the name in a pod's search domain, and the target."""
+    """What one CoreDNS pod answers for the bare name, the name in a pod's search domain, and the target.
+
+    ``six`` and ``target_six`` are the answers for IPv6 addresses (AAAA), None where they were not asked for.
+    """
 
     pod: str
     node: str
@@ -62,7 +60,22 @@ class Replica:
     bare: tuple[str, ...] = ()
     expanded: tuple[str, ...] = ()
     target: tuple[str, ...] = ()
+    six: Answer | None = None
+    target_six: Answer | None = None
     problem: str = ""
+
+    @property
+    def six_problem(self) -> str:
+        """Why clients that ask for IPv6 addresses too would not get to the target, empty where they would.
+
+        Without such an address the answer has to be empty, and no NXDOMAIN: musl takes that for the whole name's.
+        """
+        if self.six is None or self.target_six is None:
+            return ""
+        if self.six.addresses != self.target_six.addresses:
+            expected = _list(self.target_six.addresses)
+            return f"{_list(self.six.addresses)} for the name's AAAA, not {expected} as for the target's"
+        return "" if self.six.rcode == NO_ERROR else f"{self.six.rcode} for the name's AAAA, not an empty answer"
 
     @property
     def shown(self) -> dict[str, t.Any]:
@@ -73,15 +86,8 @@ class Replica:
             "name": self.name,
             "bare": list(self.bare),
             "expanded": list(self.expanded),
+            "aaaa": list(self.six.addresses) if self.six else [],
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reload:
-    """A pod's own account of its configuration: how often a reload failed, and which version it runs."""
-
-    failed: float = 0.0
-    version: frozenset[str] = frozenset()
 
 
 class CoreDns:
@@ -92,9 +98,13 @@ class CoreDns:
         self._namespace = namespace
         self._selector = selector
 
+    def all_pods(self) -> list[Json]:
+        """Ready or not."""
+        return self._cluster.list("v1", "Pod", self._namespace, selector=self._selector)
+
     def pods(self) -> list[Json]:
         """The ready pods; NotReady where there is none."""
-        pods = ready_pods(self._cluster.list("v1", "Pod", self._namespace, selector=self._selector))
+        pods = ready_pods(self.all_pods())
         if not pods:
             raise NotReady(
                 "no CoreDNS pod is ready",
@@ -107,76 +117,53 @@ class CoreDns:
         """What every ready pod answers."""
         return [self._ask(pod, name, target, domain) for pod in self.pods()]
 
-    def reloads(self) -> dict[str, Reload]:
-        """What the pods' metrics say of their configuration; pods without metrics are left out."""
-        states = {}
-        for pod in self.pods():
-            name = pod["metadata"]["name"]
-            metrics = self._cluster.pod_text(self._namespace, name, METRICS_PORT, "/metrics")
-            if metrics is not None:
-                failed = metric_values(metrics, "coredns_reload_failed_total")
-                version = metric_values(metrics, "coredns_reload_version_info")
-                states[name] = Reload(failed=sum(failed.values()), version=frozenset(version))
-        return states
+    def answer(self, pod: Json, name: str) -> Answer | None:
+        """What one pod answers for a name (no final dot); None where it does not answer."""
+        try:
+            with self._cluster.forward(self._namespace, pod["metadata"]["name"], dns_port(pod)) as connection:
+                return ask(connection, f"{name}.")
+        except RegistryError:
+            return None
+
+    def metrics(self, pod: Json, port: int) -> str | None:
+        """A pod's metrics; None where nothing answers there."""
+        target = PodPort(namespace=self._namespace, pod=pod["metadata"]["name"], port=port)
+        client = Client(way=through_pod(self._cluster, target), seconds=METRICS_SECONDS)
+        try:
+            answer = client.send("GET", Origin(scheme="http", host="localhost", port=port), "/metrics")
+        except (RegistryError, OSError):
+            return None
+        return answer.body.decode(errors="replace") if answer.status == OK else None
+
+    def log(self, pod: Json, *, seconds: float | None = None) -> str:
+        """The end of a pod's log, of the last ``seconds`` only where given; empty where it is not to be had."""
+        since = "" if seconds is None else str(max(1, round(seconds)))
+        how = {"container": _container(pod), "tailLines": str(LOG_LINES), "sinceSeconds": since}
+        return self._cluster.pod_log(self._namespace, pod["metadata"]["name"], how) or ""
+
+    def owners(self) -> list[tuple[str, str]]:
+        """Kind and name of what the ready pods belong to, and what can be restarted."""
+        return sorted({self._owner(pod) for pod in self.pods()})
+
+    def restart(self, kind: str, name: str, *, stamp: str) -> None:
+        """Have a Deployment or DaemonSet replace its pods, one after the other."""
+        self._cluster.restart(kind, self._namespace, name, stamp=stamp)
+
+    def rolled_out(self, kind: str, name: str) -> bool:
+        """Whether all pods of a Deployment or DaemonSet are new and ready."""
+        found = self._cluster.get("apps/v1", kind, self._namespace, name)
+        return found is not None and is_rolled_out(found)
 
     def version(self) -> tuple[int, ...] | None:
         """The oldest version that runs, by the tags of the images; None where they do not tell."""
-        pods = self._cluster.list("v1", "Pod", self._namespace, selector=self._selector)
-        images = [str(each.get("image", "")) for pod in pods for each in pod.get("spec", {}).get("containers", [])]
+        containers = [each for pod in self.all_pods() for each in pod.get("spec", {}).get("containers", [])]
+        images = [str(each.get("image", "")) for each in containers]
         versions = [version for image in images if "coredns" in image and (version := image_version(image))]
         return min(versions, default=None)
 
     def node_local(self) -> bool:
         """Whether NodeLocal DNSCache runs: pods ask it, and it sends on to CoreDNS only the cluster's own names."""
         return bool(self._cluster.list("v1", "Pod", self._namespace, selector=NODE_LOCAL))
-
-    def settle(
-        self,
-        plan: RewritePlan,
-        *,
-        before: Mapping[str, Reload],
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> list[Replica]:
-        """Wait until every pod answers by the new Corefile. Refused where CoreDNS does not take it.
-
-        ``before`` is what ``reloads`` said before the Corefile was changed.
-        """
-        end = clock() + seconds
-        if not plan.reloads:
-            self._restart(seconds)
-        while True:
-            replicas, problem = self._look(plan, before=before)
-            if not problem:
-                return replicas
-            if clock() >= end:
-                raise NotReady(
-                    f"after {seconds:g} s not every CoreDNS pod answers by the new Corefile: {problem}",
-                    cure="See the logs of those pods, then run again",
-                )
-            sleep(POLL_SECONDS)
-
-    def _look(self, plan: RewritePlan, *, before: Mapping[str, Reload]) -> tuple[list[Replica], str]:
-        """What every pod answers now, and what is still missing."""
-        replicas: list[Replica] = []
-        late: list[Replica] = []
-        try:
-            now = self.reloads() if plan.reloads else {}
-            for each in plan.each:
-                if each.question is None:
-                    continue
-                name, target = each.question
-                found = self.ask(name=name, target=target or None, domain=each.cluster_domain)
-                late += [replica for replica in found if not _is_settled(replica, each, before, now)]
-                replicas += found
-        except NotReady as error:
-            return [], str(error)
-        _raise_if_refused(before, now)
-        unproven = plan.removed and not any(each.question and each.removed for each in plan.each)
-        if not late and unproven and _run_the_old(before, now):
-            return replicas, "its metrics speak of the old one"
-        return replicas, summary(replicas) if late else ""
 
     def _ask(self, pod: Json, name: str, target: str | None, domain: str) -> Replica:
         metadata = pod["metadata"]
@@ -188,19 +175,11 @@ class CoreDns:
                     bare=ask(connection, f"{name}.").addresses,
                     expanded=ask(connection, expanded_name(name, domain)).addresses,
                     target=ask(connection, f"{target}.").addresses if target else (),
+                    six=ask(connection, f"{name}.", rdtype="AAAA"),
+                    target_six=ask(connection, f"{target}.", rdtype="AAAA") if target else None,
                 )
         except RegistryError as error:
             return Replica(**who, problem=str(error))
-
-    def _restart(self, seconds: float) -> None:
-        """Roll the pods' Deployments or DaemonSets: without the reload plugin a Corefile is read at start only."""
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        for kind, name in sorted({self._owner(pod) for pod in self.pods()}):
-            self._cluster.restart(kind, self._namespace, name, stamp=stamp)
-            try:
-                self._cluster.wait_rolled_out(kind, self._namespace, name, seconds=seconds)
-            except NotReady as error:
-                raise Refused(f"its pods do not come up: {error.problem}", where=f"{kind} {name}") from error
 
     def _owner(self, pod: Json) -> tuple[str, str]:
         for owner in pod["metadata"].get("ownerReferences", []):
@@ -215,54 +194,6 @@ class CoreDns:
             where=f"pod {self._namespace}/{pod['metadata']['name']}",
             cure="Restart CoreDNS by hand",
         )
-
-
-def _raise_if_refused(before: Mapping[str, Reload], now: Mapping[str, Reload]) -> None:
-    for pod, state in now.items():
-        if state.failed > before.get(pod, Reload()).failed:
-            raise Refused(
-                "CoreDNS does not take the new Corefile (coredns_reload_failed_total went up)",
-                where=f"pod {pod}",
-                cure="Its log says why",
-            )
-
-
-def _run_the_old(before: Mapping[str, Reload], now: Mapping[str, Reload]) -> bool:
-    return any(state.version and now.get(pod, Reload()).version == state.version for pod, state in before.items())
-
-
-def _is_settled(replica: Replica, plan: Planned, before: Mapping[str, Reload], now: Mapping[str, Reload]) -> bool:
-    if replica.problem:
-        return False
-    if plan.rules:
-        expanded = replica.expanded == replica.target or not plan.autopath
-        return bool(replica.target) and replica.bare == replica.target and expanded
-    # Another resolver may know the name by the same address, or the target is not known: then only the version tells.
-    version = now.get(replica.pod, Reload()).version
-    known = plan.question is not None and plan.question[1]
-    return bool(known and replica.bare != replica.target) or version != before.get(replica.pod, Reload()).version
-
-
-def compare(replicas: Iterable[Replica], *, with_target: bool) -> tuple[list[str], list[str]]:
-    """The addresses expected of every replica, and a sentence for each replica that answers otherwise.
-
-    Expected is what the target answers, or without one what the first replica answers for the name.
-    """
-    replicas = list(replicas)
-    expected = next((each.target if with_target else each.bare for each in replicas if not each.problem), ())
-    problems = []
-    for each in replicas:
-        if each.problem:
-            problems.append(f"{each.pod}: {each.problem}")
-        elif not expected:
-            problems.append(f"{each.pod}: no address for the {'target' if with_target else 'name'}")
-        elif with_target and each.target != expected:
-            problems.append(f"{each.pod}: {_list(each.target)} for the target, not {_list(expected)} as elsewhere")
-        elif each.bare != expected:
-            problems.append(f"{each.pod}: {_list(each.bare)} for the name, not {_list(expected)}")
-        elif each.expanded not in ((), expected):
-            problems.append(f"{each.pod}: {_list(each.expanded)} for the expanded name, not {_list(expected)}")
-    return list(expected), problems
 
 
 def domain_of(target: str | None) -> str:
@@ -287,6 +218,13 @@ def dns_port(pod: Json) -> int:
     return next((int(port["containerPort"]) for port in ports if port.get("name") == "dns-tcp"), DNS_PORT)
 
 
+def _container(pod: Json) -> str:
+    """The container of a pod that is CoreDNS: there may be others beside it."""
+    containers = pod.get("spec", {}).get("containers", [])
+    named = [str(each["name"]) for each in containers if "coredns" in str(each.get("image", ""))]
+    return (named or [str(each.get("name", "")) for each in containers] or [""])[0]
+
+
 def image_version(image: str) -> tuple[int, ...] | None:
     """The version in an image's tag: ``registry.k8s.io/coredns/coredns:v1.14.7`` → ``(1, 14, 7)``."""
     found = re.search(r":v?(\d+)\.(\d+)\.(\d+)[^/:]*$", image.partition("@")[0])
@@ -301,11 +239,15 @@ def metric_values(metrics: str, name: str) -> dict[str, float]:
 
 def summary(replicas: Iterable[Replica]) -> str:
     """What each replica answers, on one line."""
-    return "; ".join(
-        f"{each.pod}: "
-        + (each.problem or f"name {_list(each.bare)}, expanded {_list(each.expanded)}, target {_list(each.target)}")
-        for each in replicas
-    )
+    return "; ".join(f"{each.pod}: {_said(each)}" for each in replicas)
+
+
+def _said(replica: Replica) -> str:
+    if replica.problem:
+        return replica.problem
+    answers = {"name": replica.bare, "expanded": replica.expanded, "target": replica.target}
+    said = ", ".join(f"{what} {_list(addresses)}" for what, addresses in answers.items())
+    return f"{said}, {replica.six_problem}" if replica.six_problem else said
 
 
 def _list(addresses: Iterable[str]) -> str:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import typing as t
+from difflib import SequenceMatcher
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_custom import plan_custom
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
@@ -12,37 +13,18 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
     Conflict,
     RegistryError,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, plan_rewrites
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_local import plan_corefile
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
-    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Rewrite
+    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
+    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import Asked
 
-__all__ = ["Asked", "CorefileMap", "CustomMap", "managed_by"]
+__all__ = ["CorefileMap", "CustomMap", "without_edit"]
 
 WRITE_ATTEMPTS = 5
-
-# Labels and annotations by which the usual owners of a ConfigMap are known.
-_OWNERS = {
-    "helm.toolkit.fluxcd.io/name": "Flux (HelmRelease)",
-    "kustomize.toolkit.fluxcd.io/name": "Flux (Kustomization)",
-    "argocd.argoproj.io/tracking-id": "Argo CD",
-    "argocd.argoproj.io/instance": "Argo CD",
-    "meta.helm.sh/release-name": "Helm",
-    "objectset.rio.cattle.io/owner-name": "k3s",
-    "config.k8s.io/owning-inventory": "Talos (talosctl upgrade-k8s)",
-}
-
-
-class Asked(t.TypedDict):
-    """What planners are asked, beside the text."""
-
-    wanted: Sequence[Rewrite]
-    exact: bool
-    version: tuple[int, ...] | None
-    port: int
 
 
 class CorefileMap:
@@ -57,7 +39,7 @@ class CorefileMap:
 
     def plan(self, text: str, **asked: t.Unpack[Asked]) -> RewritePlan:
         """What is asked for, planned in the ``text`` that ``read`` gave."""
-        return plan_rewrites(text=text, where=self.where, **asked)
+        return plan_corefile(text=text, where=self.where, **asked)
 
     def read(self) -> tuple[str, Json]:
         """The Corefile and the metadata of its ConfigMap; BadInput where there is none."""
@@ -93,12 +75,23 @@ class CorefileMap:
         raise AssertionError("unreachable")
 
     def put_back(self, plan: RewritePlan, written: Json) -> str:
-        """Undo an edit; says in a sentence whether it worked."""
+        """Undo an edit; says in a sentence whether it worked. What others wrote in the meantime stays."""
+        text, version = plan.after, written["resourceVersion"]
         try:
-            self.write(plan.before, version=written["resourceVersion"])
+            for _attempt in range(WRITE_ATTEMPTS):
+                undone = without_edit(plan, text)
+                if undone is None:
+                    return "The old Corefile could not be put back: somebody else has changed the same lines since"
+                try:
+                    self.write(undone, version=version)
+                except Conflict:
+                    text, metadata = self.read()
+                    version = metadata["resourceVersion"]
+                else:
+                    return "The old Corefile is back in place"
         except RegistryError as error:
             return f"The old Corefile could not be put back: {error}"
-        return "The old Corefile is back in place"
+        return "The old Corefile could not be put back: somebody else changes it all the time"
 
 
 class CustomMap(CorefileMap):
@@ -131,10 +124,16 @@ class CustomMap(CorefileMap):
         return t.cast("Json", written["metadata"])
 
 
-def managed_by(metadata: Json) -> str:
-    """Who will take a change of this object back at its own next run, empty where nobody is known."""
-    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
-    owners = [owner for mark, owner in _OWNERS.items() if mark in marks]
-    if not owners and marks.get("app.kubernetes.io/managed-by"):
-        owners = [str(marks["app.kubernetes.io/managed-by"])]
-    return owners[0] if owners else ""
+def without_edit(plan: RewritePlan, text: str) -> str | None:
+    """``text`` as it were without the plan's edit; None where that cannot be told from what others did to it."""
+    if text == plan.after:
+        return plan.before
+    before, after = plan.before.splitlines(keepends=True), plan.after.splitlines(keepends=True)
+    edits = SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes()
+    if {kind for kind, *_ in edits} - {"equal", "insert"}:
+        return None
+    added = [line for kind, _, _, start, end in edits if kind == "insert" for line in after[start:end]]
+    lines = text.splitlines(keepends=True)
+    if any(lines.count(line) != 1 for line in added):
+        return None
+    return "".join(line for line in lines if line not in added)

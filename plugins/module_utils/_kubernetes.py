@@ -9,6 +9,7 @@ Every call is bounded in time. Writes go to the server in check mode too, as its
 from __future__ import annotations
 
 import json
+import re
 import time
 import typing as t
 from contextlib import contextmanager
@@ -39,15 +40,19 @@ POLL_SECONDS = 1.0
 REASON_LENGTH = 300
 MERGE_PATCH = "application/merge-patch+json"
 
-_PLURAL_EXCEPTIONS = {"Ingress": "ingresses", "EndpointSlice": "endpointslices", "NetworkPolicy": "networkpolicies"}
-
 
 def object_path(api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
     """The REST path of an object, or of a collection without ``name``: ``/api/v1/namespaces/a/configmaps/b``."""
-    plural = _PLURAL_EXCEPTIONS.get(kind, kind.lower() + "s")
     root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
     scope = f"/namespaces/{namespace}" if namespace else ""
-    return f"{root}{scope}/{plural}" + (f"/{name}" if name else "")
+    return f"{root}{scope}/{_plural(kind.lower())}" + (f"/{name}" if name else "")
+
+
+def _plural(kind: str) -> str:
+    """``networkpolicy`` → ``networkpolicies``, ``gateway`` → ``gateways``, ``ingress`` → ``ingresses``."""
+    if re.search("[^aeiou]y$", kind):
+        return f"{kind[:-1]}ies"
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
 class Cluster:
@@ -94,10 +99,11 @@ class Cluster:
         return t.cast("Json", answer)
 
     def create(self, body: Json) -> Json:
-        """Make an object; Conflict where there is one already."""
+        """Make an object; Conflict where there is one already, BadInput where the server does not know a field."""
         metadata = body["metadata"]
         path = object_path(body["apiVersion"], body["kind"], metadata.get("namespace"))
-        return t.cast("Json", self._request("post", path, body=body, write=True))
+        strict = [("fieldValidation", "Strict")]
+        return t.cast("Json", self._request("post", path, body=body, query=strict, write=True))
 
     def replace(self, body: Json) -> Json:
         """Put an object in place of the one whose ``metadata.resourceVersion`` it has; Conflict where that is gone."""
@@ -107,7 +113,9 @@ class Cluster:
 
     def delete(self, api_version: str, kind: str, namespace: str | None, name: str, *, uid: str) -> None:
         """Delete this very object; one that is gone already is fine, one made anew under its name is a Conflict."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if self.dry_run:
+            body["dryRun"] = ["All"]  # the server does not look at the query where there is a body
         path = object_path(api_version, kind, namespace, name)
         self._request("delete", path, body=body, write=True, missing_ok=True)
 
@@ -119,11 +127,11 @@ class Cluster:
         except (Unreachable, NotReady):
             return None
 
-    def pod_text(self, namespace: str, pod: str, port: int, path: str) -> str | None:
-        """GET a text from a pod through the API server's proxy; None where nothing answers or it is not allowed."""
-        base = object_path("v1", "Pod", namespace, f"{pod}:{port}")
+    def pod_log(self, namespace: str, pod: str, how: Mapping[str, str]) -> str | None:
+        """What a pod logged, by the query options of the API (``tailLines``, …); None where it may not be read."""
+        query = [(key, value) for key, value in how.items() if value]
         try:
-            answer = self._call("get", f"{base}/proxy{path}", accept="*/*", missing_ok=True)
+            answer = self._call("get", f"{object_path('v1', 'Pod', namespace, pod)}/log", query=query, accept="*/*")
         except RegistryError:
             return None
         return None if answer is None else answer.decode(errors="replace")
@@ -244,23 +252,29 @@ def wait_until(
 
 
 def _connect(auth: Json) -> t.Any:
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import get_api_client  # noqa: PLC0415
-    from ansible_collections.kubernetes.core.plugins.module_utils.k8s.exceptions import CoreException  # noqa: PLC0415
+    """A client with kubernetes.core's options, which asks the server nothing before its first request.
+
+    The collection's own ``get_api_client`` lists the server's kinds first, in every process.
+    """
+    from ansible_collections.kubernetes.core.plugins.module_utils.k8s import client as core  # noqa: PLC0415
+    from kubernetes.client import ApiClient  # noqa: PLC0415
+    from kubernetes.config import ConfigException  # noqa: PLC0415
+    from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
 
     kubeconfig, context = auth.get("kubeconfig"), auth.get("context")
     where = f"kubeconfig {kubeconfig or 'of the environment'}" + (f", context {context}" if context else "")
+    given = {key: value for key, value in auth.items() if value is not None}
     try:
-        return get_api_client(**{key: value for key, value in auth.items() if value is not None}).client
-    except CoreException as error:
+        client = ApiClient(core._create_configuration(core._create_auth_spec(**given)))
+    except ConfigException as error:
         raise BadInput(
             str(error), where=where, cure="Give a kubeconfig file that exists and a context it holds"
         ) from error
     except OSError as error:
         raise BadInput(f"{error.strerror}: {error.filename}", where=where, cure="Give files that exist") from error
-    except Exception as error:
-        if type(error).__module__.startswith("urllib3"):
-            raise Unreachable(f"API server does not answer: {error}", where=where, cure="Check its address") from error
-        raise
+    for header, value in core._create_headers(**given).items():
+        core._set_header(client, header, value)
+    return DynamicClient(client, discoverer=lambda _client, _cache_file: None)
 
 
 def _reason(error: t.Any) -> str:

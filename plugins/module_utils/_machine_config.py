@@ -41,9 +41,11 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._talos_versi
 )
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import Json
 
-__all__ = ["DOCUMENTS", "V1ALPHA1", "MachineConfig", "Plan", "Version", "make_plan"]
+__all__ = ["DOCUMENTS", "V1ALPHA1", "MachineConfig", "Plan", "Version", "http_endpoints", "make_plan", "tls_over_http"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +79,12 @@ class Plan:
         return views(self.before, self.after)
 
 
-def make_plan(config: MachineConfig, wanted: Wanted, *, version: Version, layer: str = "auto") -> Plan:
+def make_plan(
+    config: MachineConfig, wanted: Wanted, *, version: Version, layer: str = "auto", placeholders: bool = False
+) -> Plan:
     """What ``config`` becomes so that all that is wanted holds; BadInput or Conflict where it cannot.
 
-    ``layer``: ``auto`` keeps to the layer that the configuration uses.
+    ``layer``: ``auto`` keeps to the layer that the configuration uses. ``placeholders``: it is a file with ``${NAME}``.
     """
     if wanted.migrate:
         layer = _layer_of_migration(layer)
@@ -92,7 +96,7 @@ def make_plan(config: MachineConfig, wanted: Wanted, *, version: Version, layer:
         plan = _with_setting(plan, kind, key, value, explicit=explicit)
     plan = plan.then(*with_hosts(plan.after, wanted.hosts, layer=plan.hosts_layer, explicit=explicit))
     if wanted.migrate:
-        plan = plan.then(*migrated(plan.after, version))
+        plan = plan.then(*migrated(plan.after, version, placeholders=placeholders))
     if any(value for _kind, _key, value in wanted.registries):
         _refuse_what_breaks(plan, wanted)
     return plan
@@ -195,13 +199,20 @@ def _refuse_what_breaks(plan: Plan, wanted: Wanted) -> None:
 
 
 def _refuse_tls_over_http(effective: Settings, wanted: Wanted) -> None:
-    ours = {(kind, key) for kind, key, value in wanted.registries if value}
-    for registry, mirror in effective.mirrors.items():
-        for endpoint in mirror.endpoints:
-            host = _names.url_host(endpoint.url)
-            mine = ("mirrors", registry) in ours or ("tls", host) in ours
-            if mine and endpoint.url.startswith("http://") and host in effective.tls:
-                url = without_password(endpoint.url)
-                problem = f"TLS settings exist for {host}, but {url} is http: Talos's own pulls would fail"
-                cure = f"Remove them (tls with the name {host} and state: absent), or use https"
-                raise Conflict(problem, where=f"mirror {registry}", cure=cure)
+    for registry, url, host in http_endpoints(effective):
+        if host in effective.tls and wanted.asks_for(registry, host):
+            raise tls_over_http(url, host, where=f"mirror {registry}")
+
+
+def http_endpoints(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """(registry, URL, the URL's host) of every endpoint without TLS."""
+    for registry, mirror in settings.mirrors.items():
+        for url in (endpoint.url for endpoint in mirror.endpoints):
+            if url.startswith("http://"):
+                yield registry, url, _names.url_host(url)
+
+
+def tls_over_http(url: str, host: str, *, where: str) -> Conflict:
+    problem = f"TLS settings exist for {host}, but {without_password(url)} is http: Talos's own pulls would fail"
+    cure = f"Remove them (tls with the name {host} and state: absent), or use https"
+    return Conflict(problem, where=where, cure=cure)

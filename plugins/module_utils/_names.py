@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
 
-__all__ = ["ANY_REGISTRY", "dns_name", "http_url", "ip_address", "registry_host", "url_host"]
+__all__ = ["ANY_REGISTRY", "dns_label", "dns_name", "http_url", "ip_address", "registry_host", "url_host"]
 
 # Talos's key for "every registry without an entry of its own".
 ANY_REGISTRY = "*"
@@ -33,6 +33,14 @@ def dns_name(value: str, *, where: str) -> str:
         raise BadInput(f"{value!r} is not a DNS name", where=where, cure="Letters, digits, hyphens and dots only")
     if labels[-1].isdigit():
         raise BadInput(f"{value!r} is not a DNS name (an IP address?)", where=where)
+    return value
+
+
+def dns_label(value: str, *, where: str) -> str:
+    """A name of one label, as those of Services and namespaces: lower-case letters, digits and hyphens."""
+    if not _LABEL.fullmatch(value) or value != value.lower():
+        cure = "Up to 63 lower-case letters, digits and hyphens, without dots"
+        raise BadInput(f"{value!r} is not a name of one label", where=where, cure=cure)
     return value
 
 

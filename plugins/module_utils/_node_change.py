@@ -12,7 +12,7 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict, RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import make_plan
@@ -49,7 +49,7 @@ class Decision:
     pending: str = SETTLED
 
     def change(self, node: str) -> Change:
-        before, after = (_yaml_text.render(view) if view else "" for view in self.plan.views)
+        before, after = (_yaml_nodes.render(view) if view else "" for view in self.plan.views)
         return Change(what=f"registry settings of node {node}", before=before, after=after)
 
 
@@ -88,8 +88,8 @@ def _decide_pending(node: Node, active: Plan, wanted: Wanted, *, layer: str, on_
     return Decision(plan=plan, sends=(back, again), pending=PENDING)
 
 
-def describe(plan: Plan, *, pending: str) -> Json:
-    """What both modules return about a node."""
+def describe(plan: Plan, *, pending: str, owes_reboot: bool = False) -> Json:
+    """What both modules return about a node; ``owes_reboot``: for a change of credentials that was made before."""
     files = node_files(plan.after.effective, image_cache=plan.after.has_image_cache)
     return {
         "layer": plan.layer,
@@ -97,7 +97,7 @@ def describe(plan: Plan, *, pending: str) -> Json:
         "version": str(plan.version),
         "pending": pending,
         "reasons": list(plan.reasons),
-        "reboot_required": plan.reboot_required,
+        "reboot_required": plan.reboot_required or owes_reboot,
         "hosts_toml": {key: {"path": files.path(key), **file.summary} for key, file in files.hosts.items()},
     }
 
@@ -110,7 +110,7 @@ class Finding:
     decision: Decision | None = None
 
 
-def survey(node: Node | RegistryError, wanted: Wanted, *, layer: str) -> Finding:
+def survey(node: Node | RegistryError, wanted: Wanted, *, layer: str, owes_reboot: bool = False) -> Finding:
     """Whether the node differs from what is wanted, on disk too: what a ``try`` holds may be taken back any time."""
     if isinstance(node, RegistryError):
         return Finding(result={"differs": False, "reasons": [], "error": str(node)})
@@ -121,7 +121,7 @@ def survey(node: Node | RegistryError, wanted: Wanted, *, layer: str) -> Finding
     except RegistryError as error:
         read = {"version": str(node.version), "machine_type": machine_type, "pending": pending}
         return Finding(result={"differs": False, "reasons": [], "error": str(error), **read})
-    described = {"machine_type": machine_type, **describe(decision.plan, pending=pending)}
+    described = {"machine_type": machine_type, **describe(decision.plan, pending=pending, owes_reboot=owes_reboot)}
     return Finding(result={"differs": decision.plan.changed, "error": None, **described}, decision=decision)
 
 

@@ -29,9 +29,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_readin
     Service,
     failed_pulls,
     ingest_ages,
-    parse_containerd_starts,
     parse_etc_hosts,
-    parse_files,
     service_of,
     slow_pulls,
     to_service,
@@ -41,7 +39,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_troubl
     repairs,
     service_names,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import AT_ONCE, Node, Talosctl
+from ansible_collections.splithorizon.registry.plugins.module_utils._owed_reboots import ContainerdReader
+from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import AT_ONCE, Node
 from ansible_collections.splithorizon.registry.plugins.module_utils._trouble import Trouble, cluster_domain
 
 if t.TYPE_CHECKING:
@@ -57,22 +56,12 @@ SMALL_BYTES = 100_000_000
 _T = t.TypeVar("_T")
 
 
-class NodeReader(Talosctl):
-    """Files, downloads and start times of many nodes; of each node, or why it cannot be read."""
-
-    def files(self, names: Sequence[str], folder: str, *, now: datetime) -> dict[str, Files | RegistryError]:
-        """What is below a folder; nothing where there is no such folder."""
-        command = ["list", "--long", "--recurse", folder]
-        found = self._ask(command, names, lambda stdout: parse_files(stdout, now=now))
-        return {name: {} if _is_absent(value) else value for name, value in found.items()}
+class NodeReader(ContainerdReader):
+    """Texts of files too."""
 
     def etc_hosts(self, names: Sequence[str]) -> dict[str, str | RegistryError]:
         """The text of /etc/hosts."""
         return self._ask(["get", "etcfilespecs", "hosts", "-o", "yaml"], names, parse_etc_hosts)
-
-    def containerd_starts(self, names: Sequence[str], *, now: datetime) -> dict[str, datetime | RegistryError]:
-        """When containerd started last."""
-        return self._ask(["service", "cri"], names, lambda stdout: parse_containerd_starts(stdout, now=now))
 
     def texts(self, paths: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str | RegistryError | None]:
         """(node, path) → the file's text, None where it is gone."""
@@ -86,10 +75,6 @@ class NodeReader(Talosctl):
         wanted = list(paths)
         with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
             return dict(zip(wanted, pool.map(one, wanted), strict=True))
-
-
-def _is_absent(found: Files | RegistryError) -> bool:
-    return isinstance(found, RegistryError) and "no such file or directory" in found.problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +93,20 @@ def examine(talos: NodeReader, connect: Callable[[], Cluster] | None, names: Seq
     if not names:
         return Findings(nodes={}, troubles=())
     now = datetime.now(tz=UTC)
-    with ThreadPoolExecutor(max_workers=4) as pool:
+    with ThreadPoolExecutor(max_workers=5) as pool:
         found = pool.submit(talos.nodes, names)
         files = pool.submit(talos.files, names, CONTAINERD_FOLDER, now=now)
         downloads = pool.submit(talos.files, names, INGEST_FOLDER, now=now)
         etc_hosts = pool.submit(talos.etc_hosts, names)
+        started = pool.submit(talos.containerd_starts, names)
     unread = Unread()
     nodes = unread.without(found.result())
+    starts = unread.without(started.result())
     folders, ingests = unread.without(files.result()), unread.without(downloads.result())
     # Evidence only: the configuration says what the lines are to be.
     lines = {name: text for name, text in etc_hosts.result().items() if isinstance(text, str)}
     texts = _mirror_texts(talos, nodes, folders, unread)
     services, pulls = _of_kubernetes(connect, nodes, unread)
-    refused = [name for name in nodes if any(pull.error for pull in pulls.get(name, ()))]
-    starts = unread.without(talos.containerd_starts(refused, now=now) if refused else {})
     troubles = [*unread.troubles]
     for name, node in nodes.items():
         readings = Readings(

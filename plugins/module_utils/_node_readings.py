@@ -9,7 +9,7 @@ import typing as t
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
 
@@ -20,19 +20,24 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "CONTAINERD_FOLDER",
+    "CREDENTIALS_FILE",
     "INGEST_FOLDER",
     "Files",
     "Pull",
     "Readings",
     "Service",
+    "credentials_wait",
     "failed_pulls",
     "ingest_ages",
     "parse_containerd_starts",
     "parse_etc_hosts",
     "parse_files",
+    "parse_host_dns",
+    "parse_resolvers",
     "seconds_of",
     "service_of",
     "slow_pulls",
+    "specs",
     "to_service",
 ]
 
@@ -42,9 +47,12 @@ Json = dict[str, t.Any]
 Files = dict[str, datetime]
 
 CONTAINERD_FOLDER = "/etc/cri/conf.d"
+CREDENTIALS_FILE = "cri.toml"
 INGEST_FOLDER = "/var/lib/containerd/io.containerd.content.v1.content/ingest"
 
 _MESSAGE_LENGTH = 300
+# At a boot Talos writes the file just before it starts containerd, whose start is told to the second.
+_BOOT = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,18 +140,32 @@ def ingest_ages(files: Files, *, now: datetime) -> dict[str, float]:
     return {download: max(0.0, (now - modified).total_seconds()) for download, modified in newest.items()}
 
 
-def parse_etc_hosts(stdout: str) -> dict[str, str]:
-    """`talosctl get etcfilespecs hosts -o yaml` → node: what its /etc/hosts holds."""
+def specs(stdout: str) -> dict[str, Json]:
+    """`talosctl get KIND ID -o yaml` of one or many nodes → node: the resource's spec."""
     try:
-        documents = _yaml_text.load_all(stdout)
+        documents = _yaml_nodes.load_all(stdout)
     except Conflict:  # cut off
         return {}
     found = [document for document in documents if isinstance(document, dict)]
     return {
-        str(document.get("node", "")): document["spec"]["contents"]
-        for document in found
-        if isinstance(document.get("spec"), dict) and isinstance(document["spec"].get("contents"), str)
+        str(document.get("node", "")): document["spec"] for document in found if isinstance(document.get("spec"), dict)
     }
+
+
+def parse_etc_hosts(stdout: str) -> dict[str, str]:
+    """`talosctl get etcfilespecs hosts -o yaml` → node: what its /etc/hosts holds."""
+    found = {node: spec.get("contents") for node, spec in specs(stdout).items()}
+    return {node: text for node, text in found.items() if isinstance(text, str)}
+
+
+def parse_resolvers(stdout: str) -> dict[str, tuple[str, ...]]:
+    """`talosctl get resolvers resolvers -o yaml` → node: the DNS servers that it asks, in their order."""
+    return {node: tuple(map(str, spec.get("dnsServers") or ())) for node, spec in specs(stdout).items()}
+
+
+def parse_host_dns(stdout: str) -> dict[str, bool]:
+    """`talosctl get hostdnsconfigs config -o yaml` → node: whether its host DNS is on."""
+    return {node: bool(spec.get("enabled")) for node, spec in specs(stdout).items()}
 
 
 def parse_containerd_starts(stdout: str, *, now: datetime) -> dict[str, datetime]:
@@ -156,6 +178,15 @@ def parse_containerd_starts(stdout: str, *, now: datetime) -> dict[str, datetime
         elif found := re.search(r"started with PID \d+ \((\S+) ago\)", line):
             result.setdefault(node, now - timedelta(seconds=seconds_of(found[1])))  # the newest comes first
     return result
+
+
+def credentials_wait(written: datetime | None, since: datetime | None) -> bool:
+    """Whether credentials were written after containerd's start.
+
+    Talos writes a file only where its content changes, and at a boot before it starts containerd. That they were
+    changed and then changed back cannot be told.
+    """
+    return bool(written and since and written > since + _BOOT)
 
 
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}

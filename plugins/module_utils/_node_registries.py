@@ -106,6 +106,7 @@ REGISTRIES_SPEC: Json = {
 
 LAYER_SPEC: Json = {
     "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
+    "exact_hosts": {"type": "bool"},
     "layer": {"type": "str", "choices": ["auto", "v1alpha1", "documents"], "default": "auto"},
     "migrate": {"type": "bool", "default": False},
 }
@@ -115,14 +116,14 @@ def wanted_from(params: Mapping[str, t.Any], *, where: str = "") -> Wanted:
     """What the options of REGISTRIES_SPEC and LAYER_SPEC ask for; BadInput for the first that cannot be right."""
     at = f"{where}." if where else ""
     items = {kind: params[kind] or [] for kind in REGISTRIES_SPEC}
-    state = params.get("state", "present")
+    state, exact_hosts = params.get("state", "present"), params.get("exact_hosts")
     wanted = Wanted(
         mirrors=_keyed(items["mirrors"], _mirror, state=state, where=f"{at}mirrors"),
         auth=_keyed(items["auth"], _auth, state=state, where=f"{at}auth"),
         tls=_keyed(items["tls"], _tls, state=state, where=f"{at}tls"),
         hosts=tuple(_host(item, state=state, where=f"{at}hosts[{i}]") for i, item in enumerate(items["hosts"])),
         exact=state == "exact",
-        exact_hosts=state == "exact" and params["hosts"] is not None,
+        exact_hosts=state == "exact" and (params["hosts"] is not None if exact_hosts is None else exact_hosts),
         migrate=params.get("migrate", False),
     )
     _check_hosts(wanted.hosts, where=f"{at}hosts")

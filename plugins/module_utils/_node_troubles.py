@@ -33,6 +33,7 @@ __all__ = ["node_troubles", "repairs", "service_names"]
 _FINDERS = (
     _config_troubles.pending,
     _pull_troubles.unauthorized,
+    _pull_troubles.owed_reboot,
     _pull_troubles.slow,
     _pull_troubles.spegel,
     _pull_troubles.unused_mirrors,

@@ -11,14 +11,14 @@ from __future__ import annotations
 import typing as t
 
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import EXTRA_HOSTS, KINDS
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig
-    from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import Path
+    from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import Path
 
 __all__ = ["first_lost", "lost_line", "nothing_stays"]
 
@@ -61,15 +61,15 @@ def _owned_in_main(text: str, before: MachineConfig, after: MachineConfig) -> se
     lines = text.splitlines()
     # The document goes with its last entry.
     owned = set() if after.main.get("machine") else {i for i, line in enumerate(lines) if line.strip() == "---"}
-    places = {path[1:]: (node, line - 1) for path, node, line in _yaml_text.walk(text)}
+    places = {path[1:]: (node, line - 1) for path, node, line in _yaml_nodes.walk(text)}
     changed = set(_changed(before, after))
     # From the settings outwards to the sections that hold them.
     for path in sorted({one[:end] for one in changed for end in range(1, len(one) + 1)}, key=len, reverse=True):
         if path not in places:
             continue
         node, first = places[path]
-        span = range(first, _yaml_text.last_line(node, text) + 1)
-        alias = _yaml_text.origin(node) is not node
+        span = range(first, _yaml_nodes.last_line(node, text) + 1)
+        alias = _yaml_nodes.origin(node) is not node
         flow = isinstance(node, yaml.CollectionNode) and node.flow_style
         # A section in which nothing stays may go, and come again elsewhere.
         if path in changed or (not alias and (flow or nothing_stays(lines, span, owned))):

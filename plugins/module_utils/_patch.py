@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes, _yaml_text
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict, RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig, make_plan
 from ansible_collections.splithorizon.registry.plugins.module_utils._owned_lines import lost_line
@@ -55,7 +55,7 @@ class Patch:
     text: str
     nodes: tuple[str, ...]
     line: int = 1
-    place: _yaml_text.Path = ()
+    place: _yaml_nodes.Path = ()
     fixed: str = ""
     operations: tuple[str, ...] = ()
 
@@ -121,7 +121,7 @@ def plan_patch(patch: Patch, wanted: Wanted, *, version: Version, layer: str) ->
     """The patch with everything that is wanted of it; Conflict where its text does not allow that."""
     with located(patch):
         _refuse_deletions(patch.text)
-        plan = make_plan(patch.config, wanted, version=version, layer=layer)
+        plan = make_plan(patch.config, wanted, version=version, layer=layer, placeholders=True)
         if patch.fixed and plan.changed:
             raise Conflict(patch.fixed, cure="Edit it by hand")
         if not plan.changed:
@@ -136,7 +136,7 @@ def plan_patch(patch: Patch, wanted: Wanted, *, version: Version, layer: str) ->
 
 
 def _config(text: str) -> MachineConfig:
-    documents = [mapping(data) for data in _yaml_text.load_all(text)]
+    documents = [mapping(data) for data in _yaml_nodes.load_all(text)]
     mains = [data for data in documents if data and "kind" not in data]
     if len(mains) > 1:
         raise Conflict("holds more than one v1alpha1 document", cure="Join them into one")
@@ -151,7 +151,7 @@ def _text(before: str, plan: Plan) -> str:
     """The planned text without what the planner only needed, and ending as the text before did."""
     documents = [document.text for document in plan.after.documents]
     index = next(i for i, document in enumerate(plan.after.documents) if document.is_main)
-    of_patch = [data for data in _yaml_text.load_all(before) if data]
+    of_patch = [data for data in _yaml_nodes.load_all(before) if data]
     if all("kind" in data for data in of_patch) and documents[index].endswith(_NO_MAIN):
         documents[index] = documents[index].removesuffix(_NO_MAIN).removesuffix("---\n" if of_patch else "")
     elif plan.before.main.get("machine") and not plan.after.main.get("machine"):
@@ -166,14 +166,14 @@ def _refuse_deletions(text: str) -> None:
     """A patch that deletes settings says what a configuration must not have: no place to write settings to."""
     if "$patch" not in text:
         return
-    documents = _yaml_text.load_all(text)
-    for path, _, line in _yaml_text.walk(text):
+    documents = _yaml_nodes.load_all(text)
+    for path, _, line in _yaml_nodes.walk(text):
         if path[-1] == "$patch" and _is_about_ours(path[1:-1], mapping(documents[t.cast("int", path[0])])):
             problem = "a $patch here deletes registry settings or hosts of the configuration"
             raise Conflict(problem, where=f"line {line}", cure="Take it out, or give another patch")
 
 
-def _is_about_ours(path: _yaml_text.Path, document: Json) -> bool:
+def _is_about_ours(path: _yaml_nodes.Path, document: Json) -> bool:
     if "kind" in document:
         return document["kind"] in _OUR_KINDS
     ours = (("machine", "registries"), EXTRA_HOSTS)
@@ -183,7 +183,7 @@ def _is_about_ours(path: _yaml_text.Path, document: Json) -> bool:
 def _rest(text: str) -> list[Json]:
     """The meaning of all that is not ours, without what is empty."""
     rest = []
-    for data in _yaml_text.load_all(text):
+    for data in _yaml_nodes.load_all(text):
         if isinstance(data, dict) and data.get("apiVersion") == V1ALPHA1 and data.get("kind") in _OUR_KINDS:
             continue
         kept = copy.deepcopy(data)
@@ -208,8 +208,8 @@ def _lines_of(text: str, kind: str, key: str) -> Iterator[int]:
     """The lines where a setting (or, with the kind ``hosts``, an address or a name) stands, counted from 1."""
     spec = KINDS.get(kind)
     document = spec.document if spec else HOST_KIND
-    kinds = {path[0]: node.value for path, node, _ in _yaml_text.walk(text) if path[1:] == ("kind",)}
-    for path, node, line in _yaml_text.walk(text):
+    kinds = {path[0]: node.value for path, node, _ in _yaml_nodes.walk(text) if path[1:] == ("kind",)}
+    for path, node, line in _yaml_nodes.walk(text):
         own = kinds.get(path[0]) == document and getattr(node, "value", None) == key
         host = not spec and path[1:4] == EXTRA_HOSTS and getattr(node, "value", None) == key
         if own or host or (spec and path[1:] == spec.path(key)):

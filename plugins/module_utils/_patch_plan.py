@@ -14,7 +14,12 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
-from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import DOCUMENTS, V1ALPHA1
+from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import (
+    DOCUMENTS,
+    V1ALPHA1,
+    http_endpoints,
+    tls_over_http,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import stopper
 from ansible_collections.splithorizon.registry.plugins.module_utils._patch import Patch, plan_patch
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_layers import EXTRA_HOSTS, KINDS
@@ -30,10 +35,10 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._talos_versi
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._patch import PatchPlan
-    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Wanted
+    from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Settings, Wanted
 
 __all__ = ["plan_patches"]
 
@@ -67,18 +72,35 @@ def plan_patches(
         if id(patch) in share.given
     ]
     if any(value for _kind, _key, value in wanted.registries):
-        _refuse_what_breaks(patches, plans)
+        after = {id(plan.patch): plan.plan.after.effective for plan in plans}
+        settings = [(patch, after.get(id(patch), patch.settings)) for patch in patches]
+        if id(new) in after and all(patch is not new for patch in patches):
+            settings.append((replace(new, nodes=tuple(share.nodes)), after[id(new)]))
+        _refuse_what_breaks(settings)
+        _refuse_tls_over_http(settings, wanted, nodes=share.nodes.keys())
     return plans
 
 
-def _refuse_what_breaks(patches: Sequence[Patch], plans: Sequence[PatchPlan]) -> None:
+def _refuse_what_breaks(settings: Sequence[tuple[Patch, Settings]]) -> None:
     """Conflict where another patch of the same nodes would keep what is wanted from working."""
-    after = {id(plan.patch): plan.plan.after.effective for plan in plans}
-    for patch in patches:
-        if found := stopper(after.get(id(patch), patch.settings)):
+    for patch, after in settings:
+        if found := stopper(after):
             kind, key = found
             problem = f"Talos writes no hosts files at all while there are {KINDS[kind].label} of {key}"
             raise Conflict(problem, where=patch.where(kind, key), cure="Remove it: with this name and state: absent")
+
+
+def _refuse_tls_over_http(
+    settings: Sequence[tuple[Patch, Settings]], wanted: Wanted, *, nodes: Collection[str]
+) -> None:
+    """Conflict where one of ``nodes`` gets an http endpoint from one patch, and TLS settings for it from another."""
+    reached = [(patch, after, set(patch.nodes) & set(nodes)) for patch, after in settings]
+    for patch, after, mine in reached:
+        for registry, url, host in http_endpoints(after):
+            for other, others, theirs in reached:
+                if host in others.tls and mine & theirs and wanted.asks_for(registry, host):
+                    where = f"{patch.where('mirrors', registry)} and {other.where('tls', host)}"
+                    raise tls_over_http(url, host, where=where)
 
 
 def _planned(patch: Patch, wanted: Wanted, *, version: Version | None, layer: str, chosen: str) -> PatchPlan:

@@ -21,9 +21,9 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Settings, Wanted
 
-__all__ = ["escaped", "refuse_encoded_placeholders", "refuse_new_secrets", "wanted_with_placeholders"]
+__all__ = ["PLACEHOLDER", "escaped", "refuse_encoded_placeholders", "refuse_new_secrets", "wanted_with_placeholders"]
 
-_PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][^{}\s]*\}")
+PLACEHOLDER: t.Final = re.compile(r"\$\{[A-Za-z_][^{}\s]*\}")
 # What a later step resolves as a whole: envsubst, vals (ref+vault://…), 1Password (op://…) and their like.
 _REFERENCE = re.compile(r"(?:\$\{[A-Za-z_][^{}\s]*\})+|(?!https?:)[a-z][a-z0-9+.-]*://\S+")
 _SECRETS = {Auth: ("password", "auth", "identity_token"), Tls: ("client_key",)}
@@ -53,13 +53,13 @@ class _StandIns:
         return self._put_text(value, option) if isinstance(value, str) else value
 
     def _put_text(self, value: str, option: str) -> str:
-        whole = bool(_PLACEHOLDER.fullmatch(value.strip()))
+        whole = bool(PLACEHOLDER.fullmatch(value.strip()))
         if whole and option == "client_key":
             return self._stand(_AS_KEY, value.strip())
         if whole and option == "ip":
             return self._stand(_AS_ADDRESS, value.strip())
         if option in {"name", "names", "endpoints", "url"}:
-            return _PLACEHOLDER.sub(lambda found: self._stand(_AS_LABEL, found[0]), value)
+            return PLACEHOLDER.sub(lambda found: self._stand(_AS_LABEL, found[0]), value)
         return value
 
     def _stand(self, shape: str, placeholder: str) -> str:
@@ -107,8 +107,8 @@ def _escaped_auth(auth: Auth) -> Auth:
 
 
 def _escaped_text(value: str) -> str:
-    parts = _PLACEHOLDER.split(value)
-    kept = [*_PLACEHOLDER.findall(value), ""]
+    parts = PLACEHOLDER.split(value)
+    kept = [*PLACEHOLDER.findall(value), ""]
     return "".join(part.replace("$", "$$") + placeholder for part, placeholder in zip(parts, kept, strict=True))
 
 

@@ -76,10 +76,7 @@ def ask(params: Json, image: str, *, seconds: float, warn: Callable[[str], None]
 
 
 def explained(error: RegistryError, image: str, *, seconds: float, asked: Asked | None) -> RegistryError:
-    """A node's failure to pull, with its cause as far as it can be told."""
-    if "not found" in error.problem:
-        cure = "Push it, or correct the reference; where a mirror has it not, the next one was asked in vain too"
-        return BadInput(f"there is no image {image} by the node's mirrors", where=error.where, cure=cure)
+    """A node's failure to pull in time, with its cause as far as it can be told."""
     if not isinstance(error, NotReady) or " within " not in error.problem:
         return error
     if asked == "given":

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import managed_by
 from ansible_collections.splithorizon.registry.plugins.module_utils._docker_config import check_credentials
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotPermitted
+from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import owner_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._pull_secret import (
     MADE_HERE,
     Step,
@@ -47,7 +47,7 @@ def plan_secrets(cluster: Cluster, asked: Json, *, warn: Callable[[str], None]) 
         steps[namespace] = planned = plan_secret(namespace=namespace, found=found, wanted=wanted)
         if planned.method == "create":
             _check_namespace(cluster, namespace)
-        owner = managed_by(found["metadata"]) if found and planned.method else ""
+        owner = owner_of(found["metadata"]).title if found and planned.method else ""
         if owner and owner not in MADE_HERE.values():
             warn(f"{planned.change.what} is managed by {owner}, which may take the change back: make it there too")
     return steps

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import typing as t
-from datetime import timedelta
 
 from ansible_collections.splithorizon.registry.plugins.module_utils import _names
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_files import (
@@ -17,7 +16,13 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_files 
     parse_hosts,
     stopper,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._node_readings import INGEST_FOLDER, service_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_readings import (
+    CREDENTIALS_FILE,
+    INGEST_FOLDER,
+    credentials_wait,
+    service_of,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_errors import NO_WAY, NOT_FOUND, UNAUTHORIZED
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import without_password
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel_nodes import BACKUP
 from ansible_collections.splithorizon.registry.plugins.module_utils._talos_version import FIRST_THAT_RELOADS_AUTH
@@ -39,38 +44,39 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._node_readings import Pull, Readings
     from ansible_collections.splithorizon.registry.plugins.module_utils._registry_settings import Settings
 
-__all__ = ["ingests", "slow", "spegel", "unauthorized", "unused_mirrors"]
+__all__ = ["ingests", "owed_reboot", "slow", "spegel", "unauthorized", "unused_mirrors"]
 
 STALE_INGEST_SECONDS = 300
-# At a boot Talos writes the file just before it starts containerd, whose start is told to the second.
-_BOOT = timedelta(seconds=5)
 _DEFAULT = "_default"
 _CREDENTIALS = "registry_pull_username and registry_pull_password"
-
-_UNAUTHORIZED = re.compile(
-    r"\b40[13] |unauthorized|authorization failed|pull access denied|insufficient_scope|no basic auth credentials", re.I
-)
-_NO_WAY = re.compile(
-    r"i/o timeout|deadline exceeded|no such host|connection re(fused|set)|no route to host|handshake timeout"
-    r"|server gave HTTP response to HTTPS client|x509: ",
-    re.I,
-)
-_NOT_FOUND = re.compile(r"not found", re.I)
 
 
 def unauthorized(readings: Readings) -> Iterator[Trouble]:
     node, settings = readings.node, readings.node.active.effective
-    for pull in _failed(readings, _UNAUTHORIZED):
+    for pull in _failed(readings, UNAUTHORIZED):
         keys = [_names.url_host(host) for host in _asked(readings, pull.registry)]
         known = [f"{key} as {settings.auth[key].username or 'a token'}" for key in keys if key in settings.auth]
         told = f"the node has credentials for {', '.join(known)}" if known else f"it has none for {', '.join(keys)}"
-        evidence = f"the pull of {pull.image} is refused ({pull.error}); {told}{_late(readings)}"
-        if known and _late(readings):
-            cure = f"talosctl -n {node.name} reboot (drain it first): only then containerd takes its credentials"
+        late = _late(readings)
+        evidence = f"the pull of {pull.image} is refused ({pull.error}); {told}{late and f'; {late}'}"
+        if known and late:
+            cure = _reboot(readings)
         else:
-            cure = f"Correct {_CREDENTIALS}, then: ansible-playbook splithorizon.registry.nodes"
+            cure = f"Correct {_CREDENTIALS}, then: ansible-playbook splithorizon.registry.site --tags nodes"
         yield Trouble(node=node.name, kind="unauthorized", evidence=evidence, cure=cure)
     yield from _sent_to_nobody(readings)
+
+
+def owed_reboot(readings: Readings) -> Iterator[Trouble]:
+    """Before a pull is refused, or where a removed account is still in use; a refused pull tells of it itself."""
+    if (late := _late(readings)) and not any(_failed(readings, UNAUTHORIZED)):
+        evidence = f"the registry credentials were changed: {late}"
+        yield Trouble(node=readings.node.name, kind="owed_reboot", evidence=evidence, cure=_reboot(readings))
+
+
+def _reboot(readings: Readings) -> str:
+    by_hand = f"talosctl -n {readings.node.name} reboot (drain it first)"
+    return f"ansible-playbook splithorizon.registry.site --tags nodes -e registry_reboot=allowed; or {by_hand}"
 
 
 def _sent_to_nobody(readings: Readings) -> Iterator[Trouble]:
@@ -87,15 +93,15 @@ def _sent_to_nobody(readings: Readings) -> Iterator[Trouble]:
 
 def _late(readings: Readings) -> str:
     """That containerd has not taken the credentials that Talos has written: before 1.14 it does when it starts."""
-    written, since = readings.files.get("cri.toml"), readings.containerd_since
-    if readings.node.version >= FIRST_THAT_RELOADS_AUTH or not written or not since or written <= since + _BOOT:
+    node, written, since = readings.node, readings.files.get(CREDENTIALS_FILE), readings.containerd_since
+    if node.version >= FIRST_THAT_RELOADS_AUTH or node.is_as_booted or not credentials_wait(written, since):
         return ""
-    return f"; they were written at {written:%F %T} UTC, and containerd runs since {since:%F %T} with those of before"
+    return f"they were written at {written:%F %T} UTC, and containerd runs since {since:%F %T} with those of before"
 
 
 def slow(readings: Readings) -> Iterator[Trouble]:
     node = readings.node
-    for pull in _failed(readings, _NO_WAY):
+    for pull in _failed(readings, NO_WAY):
         evidence = f"the pull of {pull.image} does not get through ({pull.error}); {_way(readings, pull.registry)}"
         yield Trouble(node=node.name, kind="slow_pull", evidence=evidence, cure=_look(readings))
     for pull in readings.pulls:
@@ -163,7 +169,7 @@ def spegel(readings: Readings) -> Iterator[Trouble]:
     node, settings = readings.node, readings.node.active.effective
     own_default = _names.ANY_REGISTRY in settings.mirrors or node.active.has_image_cache
     if is_there(readings, _DEFAULT) and not own_default:
-        missed = [pull.image for pull in _failed(readings, _NOT_FOUND)]
+        missed = [pull.image for pull in _failed(readings, NOT_FOUND)]
         told = f"; not found by it: {', '.join(missed)}" if missed else ""
         evidence = f"{HOSTS_ROOT}/{_DEFAULT} is not Talos's: Spegel answers for every registry that has no file{told}"
         yield Trouble(node=node.name, kind="spegel_intercepts", evidence=evidence, cure=_list_in_spegel(readings))

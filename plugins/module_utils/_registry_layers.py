@@ -2,7 +2,7 @@
 # PRIVATE to the collection splithorizon.registry.
 """Plan: how Talos's two layers write registry settings and extra hosts: ``machine.registries`` and documents.
 
-Values are read as text (``_yaml_text.load``), so that no reading of YAML 1.1 differs from Go's.
+Values are read as text (``_yaml_nodes.load``), so that no reading of YAML 1.1 differs from Go's.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._registry_se
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import Path
+    from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import Path
 
 __all__ = [
     "DOCUMENTS",

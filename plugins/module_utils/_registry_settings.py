@@ -123,6 +123,10 @@ class Wanted:
             for key, value in getattr(self, kind).items():
                 yield kind, key, value
 
+    def asks_for(self, registry: str, host: str) -> bool:
+        """Whether this mirror, or TLS settings for this host, are to be there."""
+        return bool(self.mirrors.get(registry) or self.tls.get(host))
+
     def spelled_out(self, *there: Settings) -> Wanted:
         """The same for a node that has what is ``there``: what ``exact`` takes away is named."""
         wanted = self

@@ -18,6 +18,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._corefile im
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_tokens import words
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import (
+    MATCHES,
     Rule,
     fqdn,
     go_pattern,
@@ -25,10 +26,13 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rul
 )
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "DEFAULT_DOMAIN",
+    "REWRITES_SPEC",
+    "REWRITE_SPEC",
+    "Asked",
     "Rewrite",
     "check_together",
     "coredns_version",
@@ -40,6 +44,21 @@ __all__ = [
 ]
 
 DEFAULT_DOMAIN = "cluster.local"
+# The options of one rewrite beside its name, and of the items of a list of them.
+REWRITE_SPEC: dict[str, t.Any] = {
+    "target": {"type": "str"},
+    "match": {"type": "str", "choices": list(MATCHES), "default": "exact"},
+    "example": {"type": "str"},
+}
+REWRITES_SPEC: dict[str, t.Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "name": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["present", "absent"]},
+        **REWRITE_SPEC,
+    },
+}
 _MAX_PATTERN = 10_000  # CoreDNS compiles no longer one
 
 
@@ -83,6 +102,19 @@ class Rewrite:
     def asks_for(self, rule: Rule) -> bool:
         """Whether ``rule`` is about the same names."""
         return (rule.kind, rule.match, rule.source) == (self.rule.kind, self.rule.match, self.rule.source)
+
+
+class Asked(t.TypedDict):
+    """What planners are asked, beside the text.
+
+    ``exact``: no other rewrites of names; ``version`` is CoreDNS's, None where it is not known; ``port`` is the one
+    that pods ask.
+    """
+
+    wanted: Sequence[Rewrite]
+    exact: t.NotRequired[bool]
+    version: t.NotRequired[tuple[int, ...] | None]
+    port: int
 
 
 def rule_of(line: str) -> Rule:

@@ -15,7 +15,7 @@ import typing as t
 from dataclasses import dataclass, replace
 
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes, _yaml_text
 from ansible_collections.splithorizon.registry.plugins.module_utils._config_kind import (
     JSON_PATCH,
     json_patch_paths,
@@ -54,7 +54,7 @@ def talos_version(value: t.Any) -> Version | None:
 class _List:
     """A list of patches: where it stands, and the nodes that get it."""
 
-    place: _yaml_text.Path
+    place: _yaml_nodes.Path
     items: tuple[yaml.Node, ...]
     nodes: tuple[str, ...]
 
@@ -69,7 +69,7 @@ class Talconfig:
 
     @property
     def root(self) -> yaml.MappingNode:
-        nodes = _yaml_text.compose(self.text)
+        nodes = _yaml_nodes.compose(self.text)
         if len(nodes) != 1 or not isinstance(nodes[0], yaml.MappingNode):
             where = f"{self.file} line {nodes[-1].start_mark.line + 1}"
             raise Conflict("a talconfig.yaml is one YAML document, this has more", where=where, cure="Remove a ---")
@@ -93,10 +93,10 @@ class Talconfig:
     def patches(self) -> list[Patch]:
         """Every patch once, with all the nodes that get it; Conflict where one cannot be known."""
         found: dict[str | int, Patch] = {}
-        places = {node.start_mark.index: path[1:] for path, node, _ in _yaml_text.walk(self.text)}
+        places = {node.start_mark.index: path[1:] for path, node, _ in _yaml_nodes.walk(self.text)}
         for one in self._lists():
             for item in one.items:
-                anchored = _yaml_text.origin(item)
+                anchored = _yaml_nodes.origin(item)
                 reference = self._reference(item)
                 key: str | int = reference or anchored.start_mark.index
                 if key in found:
@@ -124,7 +124,7 @@ class Talconfig:
             self._check(texts[self.file] or "", inline, added, whom)
         return texts
 
-    def _check(self, text: str, changed: Mapping[_yaml_text.Path, str], added: str, whom: str) -> None:
+    def _check(self, text: str, changed: Mapping[_yaml_nodes.Path, str], added: str, whom: str) -> None:
         """Conflict where another line, or another patch, would not be what it was."""
         owned = self._owned(changed)
         if added:
@@ -137,31 +137,31 @@ class Talconfig:
         if _normal([*wanted, added]) != _normal(found):
             raise Conflict("an edit would change another patch too", where=self.file, cure="Edit it by hand")
 
-    def _owned(self, changed: Mapping[_yaml_text.Path, str]) -> set[int]:
+    def _owned(self, changed: Mapping[_yaml_nodes.Path, str]) -> set[int]:
         """The lines of patches that change, and of lists and groups in which nothing stays."""
-        places = {path[1:]: (node, line - 1) for path, node, line in _yaml_text.walk(self.text)}
+        places = {path[1:]: (node, line - 1) for path, node, line in _yaml_nodes.walk(self.text)}
         lines = self.text.splitlines()
         owned: set[int] = set()
         for place in changed:
             node, first = places[place]
-            owned |= set(range(first, _yaml_text.last_line(node, self.text) + 1))
+            owned |= set(range(first, _yaml_nodes.last_line(node, self.text) + 1))
         gone = {place[:end] for place, text in changed.items() if not text.strip() for end in range(1, len(place))}
         for place in sorted(gone, key=len, reverse=True):
             node, first = places[place]
-            span = range(first, _yaml_text.last_line(node, self.text) + 1)
+            span = range(first, _yaml_nodes.last_line(node, self.text) + 1)
             owned |= set(span) if nothing_stays(lines, span, owned) else set()
         return owned
 
-    def _empty_list(self, place: _yaml_text.Path) -> set[int]:
+    def _empty_list(self, place: _yaml_nodes.Path) -> set[int]:
         """The line of ``patches: []``, which is written anew with the first patch."""
-        places = {path[1:]: (node, line - 1) for path, node, line in _yaml_text.walk(self.text)}
+        places = {path[1:]: (node, line - 1) for path, node, line in _yaml_nodes.walk(self.text)}
         node, line = places.get(place, (None, 0))
-        return {line} if node is not None and not node.value and _yaml_text.origin(node) is node else set()
+        return {line} if node is not None and not node.value and _yaml_nodes.origin(node) is node else set()
 
-    def with_patches(self, changed: Mapping[_yaml_text.Path, str], added: str, whom: str) -> str:
+    def with_patches(self, changed: Mapping[_yaml_nodes.Path, str], added: str, whom: str) -> str:
         """The text with inline patches set, by their places, and one added; an empty one goes."""
         text = self.text
-        by_place = {path[1:]: node for path, node, _ in _yaml_text.walk(text)}
+        by_place = {path[1:]: node for path, node, _ in _yaml_nodes.walk(text)}
         # From the end to the beginning, so that places further up stay what they are.
         for place in sorted(changed, key=lambda place: by_place[place].start_mark.index, reverse=True):
             if changed[place].strip():
@@ -174,8 +174,8 @@ class Talconfig:
         there = next((one.items for one in replace(self, text=text)._lists() if one.place == place), ())
         return _yaml_text.edit(text, (*place, len(there)), added.removeprefix("---\n").removesuffix("\n"))
 
-    def _place_of(self, whom: str) -> _yaml_text.Path:
-        groups: dict[str, _yaml_text.Path] = {
+    def _place_of(self, whom: str) -> _yaml_nodes.Path:
+        groups: dict[str, _yaml_nodes.Path] = {
             "all": ("patches",),
             "controlplane": ("controlPlane", "patches"),
             "worker": ("worker", "patches"),
@@ -203,7 +203,7 @@ class Talconfig:
         for index, node in enumerate(nodes):
             yield self._list(node, ("nodes", index, "patches"), (_name(node),))
 
-    def _list(self, parent: yaml.MappingNode, place: _yaml_text.Path, nodes: tuple[str, ...]) -> _List:
+    def _list(self, parent: yaml.MappingNode, place: _yaml_nodes.Path, nodes: tuple[str, ...]) -> _List:
         found = _entry(parent, "patches")
         items = tuple(found.value) if isinstance(found, yaml.SequenceNode) else ()
         for item in items:
@@ -233,7 +233,7 @@ class Talconfig:
             fixed = f"{error.problem} ({error.where.removeprefix(file).strip()})"
         return Patch(file=file, text=text, nodes=nodes, fixed=fixed)
 
-    def _inline(self, item: yaml.Node, place: _yaml_text.Path, nodes: tuple[str, ...]) -> Patch:
+    def _inline(self, item: yaml.Node, place: _yaml_nodes.Path, nodes: tuple[str, ...]) -> Patch:
         content = block_content(self.text, item)
         is_block = content is not None
         patch = Patch(
@@ -248,12 +248,12 @@ class Talconfig:
         if problem:
             return replace(patch, fixed=problem[0])
         with located(patch):
-            documents = _yaml_text.load_all(patch.text)
+            documents = _yaml_nodes.load_all(patch.text)
         return _json_patch(patch) if any(isinstance(document, list) for document in documents) else patch
 
 
 def _json_patch(patch: Patch) -> Patch:
-    paths = json_patch_paths(next(iter(_yaml_text.load_all(patch.text)), None))
+    paths = json_patch_paths(next(iter(_yaml_nodes.load_all(patch.text)), None))
     return replace(patch, operations=paths, fixed="this is a JSON patch (RFC 6902)")
 
 

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
     BadInput,
     Conflict,
@@ -29,6 +29,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._machine_config import MachineConfig, Version
 from ansible_collections.splithorizon.registry.plugins.module_utils._node_registries import positive
+from ansible_collections.splithorizon.registry.plugins.module_utils._pull_errors import is_of_pull, not_pulled
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,11 +93,18 @@ class Node:
     # Which of the two was written last, as RFC 3339 times; a staged configuration is newer on disk.
     active_since: str = ""
     persistent_since: str = ""
+    # When the node got its first since it booted.
+    active_created: str = ""
 
     @property
     def is_settled(self) -> bool:
         """No ``try`` that would be taken back, nothing ``staged`` for the next reboot."""
         return self.active.means_the_same_as(self.persistent)
+
+    @property
+    def is_as_booted(self) -> bool:
+        """No configuration was put in use since the node started. Not known, and so not told, without its times."""
+        return bool(self.active_created) and self.active_created == self.active_since
 
     @property
     def is_staged(self) -> bool:
@@ -312,7 +320,7 @@ class Talosctl:
         """Which contexts the talosconfig has, for an error's cure; only names are read."""
         path = self.access.talosconfig or os.environ.get("TALOSCONFIG") or str(Path.home() / ".talos" / "config")
         try:
-            data = _yaml_text.load(Path(path).read_text(encoding="utf-8"))
+            data = _yaml_nodes.load(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, Conflict):
             return f"There is no readable talosconfig at {path}: set talosconfig"
         names = sorted((data or {}).get("contexts") or {}) if isinstance(data, dict) else []
@@ -327,10 +335,11 @@ _T = t.TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """One of a node's two configurations, and when it was written."""
+    """One of a node's two configurations, when it was written, and when the first of this boot was."""
 
     text: str = field(repr=False)
     since: str = ""
+    created: str = ""
 
 
 def parse_version(text: str) -> Version | None:
@@ -359,14 +368,15 @@ def parse_versions(stdout: str) -> dict[str, tuple[Version, Version | None]]:
 def parse_configurations(stdout: str) -> dict[str, dict[str, Stored]]:
     """`talosctl get mc -o yaml` → node: {``v1alpha1``, ``persistent``}; nodes that show both."""
     try:
-        documents = _yaml_text.load_all(stdout)
+        documents = _yaml_nodes.load_all(stdout)
     except Conflict:  # cut off where the process was ended
         documents = _whole_documents(stdout)
     result: dict[str, dict[str, Stored]] = {}
     for document in documents:
         if isinstance(document, dict) and isinstance(document.get("spec"), str):
             metadata = document.get("metadata") or {}
-            stored = Stored(text=document["spec"], since=str(metadata.get("updated") or ""))
+            since, created = (str(metadata.get(time) or "") for time in ("updated", "created"))
+            stored = Stored(text=document["spec"], since=since, created=created)
             result.setdefault(str(document.get("node", "")), {})[str(metadata.get("id", ""))] = stored
     return {node: stored for node, stored in result.items() if {"v1alpha1", "persistent"} <= stored.keys()}
 
@@ -375,7 +385,7 @@ def _whole_documents(stdout: str) -> list[t.Any]:
     """All but the last document, which may end anywhere."""
     parts = re.split(r"^---\n", stdout, flags=re.MULTILINE)[:-1]
     try:
-        return [_yaml_text.load(part) for part in parts]
+        return [_yaml_nodes.load(part) for part in parts]
     except Conflict:
         return []
 
@@ -401,6 +411,7 @@ def _joined(
             persistent=MachineConfig.parse(stored["persistent"].text),
             active_since=stored["v1alpha1"].since,
             persistent_since=stored["persistent"].since,
+            active_created=stored["v1alpha1"].created,
         )
     except Conflict as error:
         return Conflict(error.problem, where=f"machine configuration of node {name}", cure=error.cure)
@@ -485,6 +496,9 @@ def translated(stderr: str, *, where: str, contexts: Callable[[], str] = str) ->
     """talosctl's stderr as one of ours. Nothing that may hold a part of the configuration is kept."""
     if any(sign in stderr for sign in _NO_CONTEXT):
         return BadInput("talosctl finds no such context or no talosconfig", where=where, cure=contexts())
+    if is_of_pull(stderr):
+        # The registry's words, not the node's own: signs such as x509 would tell of the talosconfig.
+        return not_pulled(stderr, where=where)
     for sign in _SIGNS:
         if sign.text in stderr:
             detail = _detail(stderr) if sign.error is Unreachable else ""

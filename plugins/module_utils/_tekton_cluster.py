@@ -8,8 +8,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import managed_by
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
+from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import owner_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_findings import Finding, changed_lines
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_objects import (
     KINDS,
@@ -17,8 +17,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_obje
     read_objects,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_plan import plan_object
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import render
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import applied
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import render
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ class TektonCluster:
                 before_lines, after_lines = changed_lines(render(found.tree["spec"]), render(after["spec"]))
                 plan.after.append(after)
                 plan.changes.append(Change(what=found.where, before=before_lines, after=after_lines))
-                owner = managed_by(found.tree["metadata"])
+                owner = owner_of(found.tree["metadata"]).title
                 plan.owners |= {found.where: owner} if owner else {}
         return plan
 

@@ -19,8 +19,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_obje
     read_objects,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_plan import UNSURE, plan_object, unique
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import compose, load, split_documents
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import edited_text, line_of
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import compose, load, split_documents
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

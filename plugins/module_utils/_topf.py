@@ -14,7 +14,7 @@ import typing as t
 from dataclasses import dataclass
 from functools import cached_property
 
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._config_kind import JSON_PATCH, recognise
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._patch import Patch
@@ -52,7 +52,7 @@ class Topf:
 
     @property
     def data(self) -> Json:
-        return mapping(next(iter(_yaml_text.load_all(self.text)), None))
+        return mapping(next(iter(_yaml_nodes.load_all(self.text)), None))
 
     @property
     def version(self) -> Version | None:

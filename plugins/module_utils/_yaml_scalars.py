@@ -16,15 +16,15 @@ from dataclasses import dataclass
 
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import (
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import (
     Path,
     Tree,
     compose,
-    edit,
     last_line,
     load,
     origin,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import edit
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

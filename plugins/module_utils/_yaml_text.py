@@ -18,30 +18,12 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes 
     Tree,
     compose,
     last_line,
-    last_line_of_block,
     load,
-    load_all,
     origin,
     render,
-    split_documents,
-    walk,
 )
 
-__all__ = [
-    "DELETE",
-    "Path",
-    "Tree",
-    "compose",
-    "edit",
-    "last_line",
-    "last_line_of_block",
-    "load",
-    "load_all",
-    "origin",
-    "render",
-    "split_documents",
-    "walk",
-]
+__all__ = ["DELETE", "edit"]
 
 # Instead of a value: take the entry away, and every mapping or list that becomes empty by it (not the document's own).
 DELETE: t.Final = object()

@@ -9,13 +9,14 @@ module: cluster_survey
 short_description: Which steps of the migration would change one cluster, and whether its result holds
 version_added: 0.1.0
 description:
-  - Reads in one process what M(splithorizon.registry.coredns_rewrite), M(splithorizon.registry.spegel_registries),
-    M(splithorizon.registry.harbor_core_patch), M(splithorizon.registry.harbor_robot),
-    M(splithorizon.registry.docker_config_secret) and the alias Service would change, so that a site where nothing
-    differs costs as little as it can. Never changes anything.
+  - Reads in one process what M(splithorizon.registry.gateway_alias), M(splithorizon.registry.gateway_route_timeout),
+    M(splithorizon.registry.coredns_rewrite), M(splithorizon.registry.spegel_registries),
+    M(splithorizon.registry.harbor_core_patch), M(splithorizon.registry.harbor_robot) and
+    M(splithorizon.registry.docker_config_secret) would change, so that a site where nothing differs costs as little as
+    it can. Never changes anything.
   - It plans as those modules do, and gives their errors. It sends nothing, so what the server itself would refuse is
     found by their check mode only.
-  - Where no step would change anything, it reads what M(splithorizon.registry.coredns_probe) and
+  - Where no step would change anything, it reads what M(splithorizon.registry.split_horizon) and
     M(splithorizon.registry.registry_probe) read, as O(proof) asks.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -49,7 +50,7 @@ options:
         type: int
         default: 10
   alias:
-    description: The alias Service of the gateway's pods.
+    description: The alias Service of the gateway's pods, as for M(splithorizon.registry.gateway_alias).
     type: dict
     suboptions:
       namespace:
@@ -60,33 +61,86 @@ options:
         description: Its name.
         type: str
         required: true
+      gateway:
+        description: The Gateway whose pods it leads to.
+        type: dict
+        suboptions:
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
       selector:
-        description: Labels of the pods. It differs where no pod has them.
+        description: Labels of the pods, in place of O(alias.gateway).
         type: dict
-        required: true
       ports:
-        description: Port of the pods by port of the Service.
+        description: With O(alias.selector), port of the pods by port of the Service.
+        type: dict
+      state:
+        description: Whether it is to be there.
+        type: str
+        choices: [present, absent]
+        default: present
+  route_timeout:
+    description: The policy by which large layers are not cut, as for M(splithorizon.registry.gateway_route_timeout).
+    type: dict
+    suboptions:
+      hostname:
+        description: The registry's public name.
+        type: str
+        required: true
+      gateway:
+        description: The Gateway that serves it.
         type: dict
         required: true
+        suboptions:
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
       state:
         description: Whether it is to be there.
         type: str
         choices: [present, absent]
         default: present
   dns:
-    description: The rewrite, as for M(splithorizon.registry.coredns_rewrite).
+    description: The rewrites, as for M(splithorizon.registry.coredns_rewrite).
     type: dict
     suboptions:
-      name:
-        description: The name that clients ask for.
-        type: str
+      rewrites:
+        description: All of them.
+        type: list
+        elements: dict
         required: true
-      target:
-        description: The name whose address they get.
-        type: str
-        required: true
+        suboptions:
+          name:
+            description: What clients ask for.
+            type: str
+            required: true
+          target:
+            description: The name whose address they get.
+            type: str
+          match:
+            description: How names are compared with it.
+            type: str
+            choices: [exact, prefix, suffix, substring, regex]
+            default: exact
+          example:
+            description: One of the names that the rule is for.
+            type: str
+          state:
+            description: Whether this one is to be there, by default as all are.
+            type: str
+            choices: [present, absent]
       state:
-        description: Whether the rewrite is to be there.
+        description: Whether the rewrites are to be there.
         type: str
         choices: [present, absent]
         default: present
@@ -102,6 +156,51 @@ options:
         description: Key of the Corefile.
         type: str
         default: Corefile
+      custom_config_map:
+        description: ConfigMap whose keys the Corefile imports.
+        type: str
+      custom_key:
+        description: Its key for rewrites.
+        type: str
+        default: splithorizon.override
+      source:
+        description: Object that gives the CoreDNS chart its values.
+        type: dict
+        suboptions:
+          kind:
+            description: Its kind.
+            type: str
+            required: true
+            choices: [HelmRelease, HelmChart, HelmChartConfig, Application, ApplicationSet, ConfigMap]
+          namespace:
+            description: Its namespace.
+            type: str
+            required: true
+          name:
+            description: Its name.
+            type: str
+            required: true
+      node_local:
+        description: With V(pass_on), NodeLocal DNSCache is looked at too.
+        type: str
+        choices: [stop, warn, pass_on]
+        default: stop
+      path:
+        description:
+          - File on the controller that holds the rewrites, in place of the cluster.
+          - While pods do not get what it asks for, it differs as well.
+        type: path
+      coredns_version:
+        description: Version of CoreDNS, where it must be known.
+        type: str
+      selector:
+        description: Labels of the CoreDNS pods.
+        type: str
+        default: k8s-app=kube-dns
+      port:
+        description: Port of the server blocks that pods ask.
+        type: int
+        default: 53
   spegel:
     description: Spegel's list, as for M(splithorizon.registry.spegel_registries) with its O(ignore:prepend_existing).
     type: dict
@@ -356,7 +455,7 @@ options:
         type: int
         default: 10
 seealso:
-  - module: splithorizon.registry.coredns_probe
+  - module: splithorizon.registry.split_horizon
   - module: splithorizon.registry.registry_probe
   - module: splithorizon.registry.talos_registry_survey
 author:
@@ -368,8 +467,9 @@ EXAMPLES = r"""
   splithorizon.registry.cluster_survey:
     context: alpha
     dns:
-      name: harbor.example.com
-      target: envoy-proxy.envoy-gateway-system.svc.cluster.local
+      rewrites:
+        - name: harbor.example.com
+          target: envoy-proxy.envoy-gateway-system.svc.cluster.local
     harbor:
       namespace: default
       external_url: https://harbor.example.com
@@ -408,13 +508,17 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._cluster_survey import STEPS, gateway, prove, robots
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import HOME_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._credentials_spec import (
     ACCOUNTS_SPEC,
     HARBOR_SPEC,
     ROBOT_SPEC,
     SECRET_SPEC,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._gateway import GATEWAY_SPEC
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import REWRITES_SPEC
 
 STATE: dict[str, t.Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 REQUIRED: dict[str, t.Any] = {"type": "str", "required": True}
@@ -434,17 +538,20 @@ OPTIONS: dict[str, t.Any] = {
     "alias": {
         "namespace": REQUIRED,
         "name": REQUIRED,
-        "selector": {"type": "dict", "required": True},
-        "ports": {"type": "dict", "required": True},
+        "gateway": GATEWAY_SPEC,
+        "selector": {"type": "dict"},
+        "ports": {"type": "dict"},
         "state": STATE,
     },
+    "route_timeout": {"hostname": REQUIRED, "gateway": {**GATEWAY_SPEC, "required": True}, "state": STATE},
     "dns": {
-        "name": REQUIRED,
-        "target": REQUIRED,
+        "rewrites": {**REWRITES_SPEC, "required": True},
         "state": STATE,
-        "namespace": {"type": "str", "default": "kube-system"},
-        "config_map": {"type": "str", "default": "coredns"},
-        "key": {"type": "str", "default": "Corefile", "no_log": False},
+        **HOME_SPEC,
+        "path": {"type": "path"},
+        "coredns_version": TEXT,
+        "selector": {"type": "str", "default": "k8s-app=kube-dns"},
+        "port": {"type": "int", "default": DNS_PORT},
     },
     "spegel": {
         "namespace": {"type": "str", "default": "kube-system"},

@@ -23,8 +23,10 @@ description:
   - After a change, waits until every ready CoreDNS pod answers by it. The pods are asked one by one, with DNS over TCP,
     through the API server's port-forward. If CoreDNS does not take the Corefile, the old one is put back.
   - Where the Corefile has no C(reload) plugin, the Deployment of the pods is restarted.
-  - Nodes and pods with C(dnsPolicy=Default) do not ask CoreDNS, and are not covered; nor are pods that ask NodeLocal
-    DNSCache, of which the module warns.
+  - Where the ConfigMap belongs to Flux, Argo CD, Helm or another that would take a change back, see O(if_owned); what
+    they make it from is changed with O(source) in the cluster, and with O(path) in a file.
+  - Nodes and pods with C(dnsPolicy=Default) do not ask CoreDNS, and are not covered. For pods that ask NodeLocal
+    DNSCache see O(node_local).
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - splithorizon.registry._attributes
@@ -112,11 +114,51 @@ options:
   path:
     description:
       - A file on the controller to edit in place of a cluster; it is written, and nothing is waited for.
-      - A Corefile; or, where its name ends with C(.yaml) or C(.yml), a ConfigMap with C(data.Corefile) as a literal
-        block, or values of the CoreDNS chart, whose C(servers) stand at the top, in C(spec.values) (Flux) or in
-        C(spec.source.helm.valuesObject) (Argo CD). Rewrites become items of C(plugins).
+      - A Corefile; or, where its name ends with C(.yaml) or C(.yml) (and C(.j2)), a ConfigMap with C(data.Corefile) as
+        a literal block, C(coredns-custom), or values of the CoreDNS chart, alone or in any kind that O(source) knows.
+        Rewrites become items of C(plugins).
       - Every other line keeps its bytes. What Flux substitutes (C(${NAME})) counts as not known.
     type: path
+  source:
+    description:
+      - The object in the cluster that gives the CoreDNS chart its values, to be edited in place of the ConfigMap that
+        is made of them. Its owner rolls the change out.
+      - Values are edited in C(spec.values), C(spec.valuesContent), C(valuesObject) or C(values) of Argo CD, or any key
+        of a ConfigMap, wherever C(servers) stand.
+    type: dict
+    suboptions:
+      kind:
+        description: Its kind.
+        type: str
+        required: true
+        choices: [HelmRelease, HelmChart, HelmChartConfig, Application, ApplicationSet, ConfigMap]
+      namespace:
+        description: Its namespace.
+        type: str
+        required: true
+      name:
+        description: Its name.
+        type: str
+        required: true
+  if_owned:
+    description:
+      - What to do where the object to be changed belongs to somebody who takes changes back, see RV(owner).
+      - With V(auto), it is an error where the owner does so by itself, such as Flux at its next interval, and a warning
+        where it does so when it is run, such as C(helm upgrade) or C(talosctl upgrade-k8s).
+      - With V(warn), it is changed in any case; with V(stop), only where nobody would take that back.
+    type: str
+    choices: [auto, warn, stop]
+    default: auto
+  node_local:
+    description:
+      - What to do where NodeLocal DNSCache runs, which pods ask in place of CoreDNS, and does not pass the names on.
+      - With V(stop), it is an error, and nothing is changed. With V(warn), CoreDNS is changed all the same.
+      - With V(pass_on), its ConfigMap (C(node-local-dns) or C(nodelocaldns)) is changed too. There each name gets a
+        server block that sends it to CoreDNS. The cache reads it by itself, and is not waited for.
+      - With the name of that ConfigMap as O(config_map), only the cache is changed.
+    type: str
+    choices: [stop, warn, pass_on]
+    default: stop
   custom_config_map:
     description:
       - ConfigMap whose keys the Corefile imports as C(custom/*.override). On k3s and AKS, which write their Corefile
@@ -134,8 +176,26 @@ options:
     description: Label selector of the CoreDNS pods.
     type: str
     default: k8s-app=kube-dns
+  verify_target:
+    description:
+      - Refuse to lead a name to a Service of the cluster that does not exist or has no ready endpoint, before anything
+        is changed. Turn it off in check mode where the Service is made by an earlier task.
+    type: bool
+    default: true
+  control_name:
+    description:
+      - A name with steady addresses that is not to be rewritten. Where CoreDNS answers it otherwise after the change,
+        the old Corefile is put back.
+      - By default V(kubernetes.default.svc) in the cluster's domain.
+    type: str
   wait:
-    description: Wait after a change until every ready CoreDNS pod answers by it.
+    description:
+      - Wait after a change until CoreDNS is seen to work by it. Every pod that is ready answers the name (with
+        C(autopath), the name as pods expand it too) with the addresses of O(target), IPv4 and IPv6, and O(control_name)
+        as before.
+      - Where CoreDNS refuses the Corefile, by its metrics (C(coredns_reload_failed_total) of the C(prometheus) plugin)
+        or by its log, or a pod does not start with it, the old one is put back at once. The error quotes the log.
+      - Without the C(reload) plugin, the Deployment or DaemonSet of the pods is restarted, one pod after the other.
     type: bool
     default: true
   wait_timeout:
@@ -143,7 +203,7 @@ options:
     type: int
     default: 180
 seealso:
-  - module: splithorizon.registry.coredns_probe
+  - module: splithorizon.registry.split_horizon
 author:
   - Split horizon registry contributors (@splithorizon)
 """
@@ -169,6 +229,16 @@ EXAMPLES = r"""
 - name: The same in the values that Flux gives to the CoreDNS chart
   splithorizon.registry.coredns_rewrite:
     path: kubernetes/apps/kube-system/coredns/app/helmrelease.yaml
+    name: harbor.example.com
+    target: envoy-proxy.envoy-gateway-system.svc.cluster.local
+
+- name: The same in the cluster, where Flux rolls it out
+  splithorizon.registry.coredns_rewrite:
+    context: alpha
+    source:
+      kind: HelmRelease
+      namespace: kube-system
+      name: coredns
     name: harbor.example.com
     target: envoy-proxy.envoy-gateway-system.svc.cluster.local
 
@@ -240,18 +310,62 @@ cluster_domain:
   type: str
   sample: cluster.local
 corefile_key:
-  description: Key of the ConfigMap that holds the Corefile, or the rewrites with O(custom_config_map).
+  description: Key that holds the Corefile, the rewrites with O(custom_config_map), or the values of O(source).
   returned: success and O(path) is not given
   type: str
   sample: Corefile
-managed_by:
-  description: Who manages the ConfigMap and may take the change back at its own next run, empty where nobody is known.
+owner:
+  description: Who owns the object that holds the Corefile, or the O(source).
   returned: success and O(path) is not given
-  type: str
-  sample: ''
+  type: dict
+  contains:
+    title:
+      description: In words, empty where nobody is known.
+      returned: always
+      type: str
+      sample: Flux (HelmRelease kube-system/coredns)
+    kind:
+      description: Kind of the owner's own object, empty where it has none.
+      returned: always
+      type: str
+      sample: HelmRelease
+    namespace:
+      description: Its namespace.
+      returned: always
+      type: str
+      sample: kube-system
+    name:
+      description: Its name, or that of a Helm release.
+      returned: always
+      type: str
+      sample: coredns
+    evidence:
+      description: The mark that tells.
+      returned: always
+      type: str
+      sample: "label helm.toolkit.fluxcd.io/name: coredns"
+    undoes:
+      description:
+        - When the owner takes back what others change, V(soon) (by itself), V(next_run) or V(never).
+        - The owner's own object is only asked when something changes.
+      returned: always
+      type: str
+      sample: next_run
+    writer:
+      description:
+        - Field manager that wrote the key last. V(talos) where the Corefile is as Talos wrote it, as it is again after
+          C(talosctl upgrade-k8s).
+      returned: always
+      type: str
+      sample: helm-controller
+    written:
+      description: When it did so.
+      returned: always
+      type: str
+      sample: "2026-11-21T19:04:11Z"
 node_local_dns:
-  description: Whether NodeLocal DNSCache runs, which does not send names outside the cluster's domain to CoreDNS.
-  returned: when something changes in a cluster
+  description: Whether NodeLocal DNSCache was found beside CoreDNS.
+  returned: when something changes in a cluster, or O(node_local=pass_on)
   type: bool
   sample: false
 replicas:
@@ -287,6 +401,12 @@ replicas:
       type: list
       elements: str
       sample: []
+    aaaa:
+      description: IPv6 addresses of the name.
+      returned: always
+      type: list
+      elements: str
+      sample: []
 """
 
 import typing as t
@@ -294,45 +414,48 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
-from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns, Refused, Reload
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import (
-    Asked,
-    CorefileMap,
-    CustomMap,
-    managed_by,
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import CoreDns
+from ansible_collections.splithorizon.registry.plugins.module_utils._coredns_settle import (
+    Refused,
+    Watch,
+    control_name,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_values import plan_source
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import HOME_SPEC, home_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import plan_source
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_rule import MATCHES
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_local_map import (
+    NODE_LOCAL_MAPS,
+    NodeLocal,
+)
+from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import POLICIES, owner_of
+from ansible_collections.splithorizon.registry.plugins.module_utils._owner_objects import may_change
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
+    REWRITE_SPEC,
+    REWRITES_SPEC,
+    Asked,
     coredns_version,
     read_rewrites,
 )
+from ansible_collections.splithorizon.registry.plugins.module_utils._target_service import check_targets
 from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import read_text, write_bytes
 
 if t.TYPE_CHECKING:
+    from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import CorefileMap
+    from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Json
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
 
-REWRITE: dict[str, t.Any] = {
-    "target": {"type": "str"},
-    "match": {"type": "str", "choices": list(MATCHES), "default": "exact"},
-    "example": {"type": "str"},
-}
-ITEM = {"name": {"type": "str", "required": True}, "state": {"type": "str", "choices": ["present", "absent"]}} | REWRITE
-SPEC: dict[str, t.Any] = REWRITE | {
+OWN: dict[str, t.Any] = {
     "name": {"type": "str"},
-    "rewrites": {"type": "list", "elements": "dict", "options": ITEM},
+    "rewrites": REWRITES_SPEC,
     "state": {"type": "str", "choices": ["present", "absent", "exact"], "default": "present"},
     "coredns_version": {"type": "str"},
-    "namespace": {"type": "str", "default": "kube-system"},
-    "config_map": {"type": "str", "default": "coredns"},
-    "key": {"type": "str", "default": "Corefile", "no_log": False},
     "path": {"type": "path"},
-    "custom_config_map": {"type": "str"},
-    "custom_key": {"type": "str", "default": "splithorizon.override", "no_log": False},
+    "if_owned": {"type": "str", "choices": list(POLICIES), "default": "auto"},
     "port": {"type": "int", "default": DNS_PORT},
     "selector": {"type": "str", "default": "k8s-app=kube-dns"},
+    "control_name": {"type": "str"},
+    "verify_target": {"type": "bool", "default": True},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 180},
 }
@@ -340,73 +463,96 @@ SPEC: dict[str, t.Any] = REWRITE | {
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     params = module.params
-    wanted = read_rewrites(params)
-    version = coredns_version(params["coredns_version"])
+    asked = Asked(
+        wanted=read_rewrites(params),
+        exact=params["state"] == "exact",
+        version=coredns_version(params["coredns_version"]),
+        port=params["port"],
+    )
     if params["path"]:
-        asked = Asked(wanted=wanted, exact=params["state"] == "exact", version=version, port=params["port"])
         return _step_for_path(module, asked)
     cluster = Cluster(params, dry_run=module.check_mode)
-    namespace, custom = params["namespace"], params["custom_config_map"]
-    corefile = CorefileMap(cluster, namespace=namespace, name=params["config_map"], key=params["key"])
-    if custom:
-        corefile = CustomMap(cluster, corefile=corefile, namespace=namespace, name=custom, key=params["custom_key"])
-    coredns = CoreDns(cluster, namespace=namespace, selector=params["selector"])
+    coredns = CoreDns(cluster, namespace=params["namespace"], selector=params["selector"])
+    corefile = home_of(cluster, params)
 
     def plan(text: str) -> RewritePlan:
-        exact = params["state"] == "exact"
-        return corefile.plan(text, wanted=wanted, exact=exact, version=version, port=params["port"])
+        return corefile.plan(text, **asked)
 
     text, metadata = corefile.read()
+    key = corefile.key.removeprefix("data.")
+    owner = owner_of(metadata, key=key)
     planned = plan(text)
-    before: dict[str, Reload] = {}
+    may_bypass = planned.changes or params["node_local"] == "pass_on"
+    cache = _cache(coredns, cluster, params, asked) if may_bypass else None
+    watch: Watch | None = None
     if planned.changes:
-        version = version or coredns.version()
-        before = coredns.reloads() if params["wait"] else {}
+        owner, note = may_change(cluster, metadata, key=key, policy=params["if_owned"], where=corefile.where)
+        asked["version"] = asked["version"] or coredns.version()
+        planned = plan(text)
+        if params["verify_target"]:
+            check_targets(cluster, planned)
+        # The cache reads its file by itself, and CoreDNS has nothing new then.
+        if params["wait"] and not module.check_mode and params["config_map"] not in NODE_LOCAL_MAPS:
+            watch = Watch(coredns, corefile=text, control=control_name(params["control_name"], planned))
         planned, metadata = corefile.edit(plan)
-    results = planned.results | {"corefile_key": corefile.key, "managed_by": managed_by(metadata)}
-    if planned.changes:
-        results["node_local_dns"] = coredns.node_local()
-    _warn(module, planned, results, corefile.where)
-    if planned.changes and params["wait"] and not module.check_mode:
-        try:
-            replicas = coredns.settle(planned, before=before, seconds=params["wait_timeout"])
-        except Refused as error:
-            back = corefile.put_back(planned, metadata)
-            raise Refused(f"{error.problem}. {back}", where=error.where, cure=error.cure) from error
-        results["replicas"] = [replica.shown for replica in replicas]
-    return [Change(what=corefile.where, before=planned.before, after=planned.after)], results
+        _warn(module, note)
+    results = planned.results | {"corefile_key": corefile.key, "owner": owner.shown}
+    if may_bypass:
+        results["node_local_dns"] = cache is not None
+    if cache:
+        cache.write()
+        _warn(module, cache.note)
+    _warn(module, *planned.notes)
+    if watch and planned.changes:
+        results["replicas"] = _settled(watch, corefile, planned, metadata, seconds=params["wait_timeout"])
+    change = Change(what=corefile.where, before=planned.before, after=planned.after)
+    return [*(cache.change if cache else []), change], results
+
+
+def _cache(coredns: CoreDns, cluster: Cluster, params: dict[str, t.Any], asked: Asked) -> NodeLocal | None:
+    """NodeLocal DNSCache, if it runs and is not the home itself."""
+    policy = params["node_local"]
+    if params["config_map"] in NODE_LOCAL_MAPS or not (policy == "pass_on" or coredns.node_local()):
+        return None
+    return NodeLocal(cluster, namespace=params["namespace"], asked=asked, policy=policy, if_owned=params["if_owned"])
+
+
+def _settled(
+    watch: Watch, corefile: CorefileMap, planned: RewritePlan, written: Json, *, seconds: float
+) -> list[dict[str, t.Any]]:
+    """What every pod answers by the new Corefile. Where CoreDNS does not take it, the old one is put back at once."""
+    try:
+        return [replica.shown for replica in watch.settle(planned, seconds=seconds)]
+    except Refused as error:
+        back = corefile.put_back(planned, written)
+        watch.restart_again(planned)
+        raise Refused(f"{error.problem}. {back}", where=error.where, cure=error.cure) from error
 
 
 def _step_for_path(module: AnsibleModule, asked: Asked) -> tuple[list[Change], dict[str, t.Any]]:
     path = Path(module.params["path"])
     file = read_text(path)
     planned = plan_source(text=file.text, path=str(path), **asked)
-    for note in planned.notes:
-        module.warn(note)
+    _warn(module, *planned.notes)
     if planned.changes and not module.check_mode:
         write_bytes(path, file.encoded(planned.after))
     return [Change(what=str(path), before=planned.before, after=planned.after)], planned.results
 
 
-def _warn(module: AnsibleModule, planned: RewritePlan, results: dict[str, t.Any], where: str) -> None:
-    owner = results["managed_by"]
-    for note in planned.notes:
+def _warn(module: AnsibleModule, *notes: str) -> None:
+    for note in filter(None, notes):
         module.warn(note)
-    if owner and planned.changes:
-        module.warn(f"{where} is managed by {owner}, which may take the change back: make it there too")
-    if results.get("node_local_dns") and planned.rules:
-        module.warn("NodeLocal DNSCache runs: pods that ask it do not see the rewrite, unless it sends the name on")
 
 
 def main() -> t.NoReturn:
     module = AnsibleModule(
-        argument_spec=KUBERNETES_SPEC | SPEC,
+        argument_spec=KUBERNETES_SPEC | REWRITE_SPEC | HOME_SPEC | OWN,
         required_one_of=[("name", "rewrites")],
         mutually_exclusive=[
             ("name", "rewrites"),
             ("target", "rewrites"),
             ("example", "rewrites"),
-            ("path", "custom_config_map"),
+            ("path", "custom_config_map", "source"),
         ],
         supports_check_mode=True,
     )

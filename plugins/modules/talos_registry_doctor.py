@@ -98,9 +98,9 @@ troubles:
       returned: always
     kind:
       description:
-        - V(unauthorized), V(slow_pull), V(spegel_intercepts), V(stale_ingest), V(mirror_not_used), V(stale_host),
-          V(two_addresses), V(tls_for_http), V(pending), V(no_hosts_files), V(unreadable) where the node cannot be read,
-          V(not_repaired) where the repair failed.
+        - V(unauthorized), V(owed_reboot), V(slow_pull), V(spegel_intercepts), V(stale_ingest), V(mirror_not_used),
+          V(stale_host), V(two_addresses), V(tls_for_http), V(pending), V(no_hosts_files), V(unreadable) where the node
+          cannot be read, V(not_repaired) where the repair failed.
       type: str
       returned: always
     evidence:

@@ -225,8 +225,10 @@ differs:
   type: bool
 reboot_required:
   description:
-    - Whether this task changed credentials on a Talos before 1.14, where containerd takes them only when the node
-      restarts.
+    - Whether containerd takes changed credentials only when the node restarts, as before Talos 1.14. They were changed
+      by this task, or earlier and the node has not restarted since.
+    - That they were changed earlier is read from the node. C(cri.toml) was written after containerd started, and a
+      configuration was put in use after the node did. Credentials that were changed and changed back look the same.
   returned: success and O(node) is given
   type: bool
 kind:
@@ -279,7 +281,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_regist
     positive,
     wanted_from,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import TALOS_SPEC, Access, Talosctl
+from ansible_collections.splithorizon.registry.plugins.module_utils._owed_reboots import ContainerdReader
+from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import TALOS_SPEC, Access
 
 SPEC: dict[str, t.Any] = {
     **TALOS_SPEC,
@@ -302,7 +305,7 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
     wanted = wanted_from(params)
     name = node_name(params["node"], where="node")
     seconds = {option: positive(params[option], where=option) for option in ("try_timeout", "wait_timeout")}
-    talos = Talosctl(Access.of(params))
+    talos = ContainerdReader(Access.of(params))
     node = talos.node(name)
     decision = decide(
         node,
@@ -313,7 +316,8 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         predict=module.check_mode,
     )
     plan = decision.plan
-    results = ([decision.change(name)], describe(plan, pending=decision.pending))
+    owes_reboot = not plan.reboot_required and name in talos.owed_reboots([node])
+    results = ([decision.change(name)], describe(plan, pending=decision.pending, owes_reboot=owes_reboot))
     if module.check_mode:
         # A dry run while a try is pending could disarm it.
         if decision.sends and node.is_settled:

@@ -11,9 +11,9 @@ version_added: 0.1.0
 description:
   - Reads many Talos nodes at once and says which of them M(splithorizon.registry.talos_registry_mirror) would change,
     and why. Never changes anything.
-  - One talosctl process reads the configurations of 25 nodes, another one side by side their versions, so an unchanged
-    fleet costs about as much as one node. A node that cannot be read is reported and does not keep the others from
-    being read.
+  - One talosctl process reads the configurations of 25 nodes, others their versions and whether they owe a reboot, side
+    by side, so an unchanged fleet costs about as much as one node. A node that cannot be read is reported and does not
+    keep the others from being read.
   - With C(--diff) it shows what would change on each node, secrets hidden.
 extends_documentation_fragment:
   - splithorizon.registry._attributes.read_only
@@ -90,7 +90,9 @@ nodes:
       type: str
       returned: if the node could be read
     reboot_required:
-      description: Whether credentials would change on a Talos before 1.14, which takes them only when it restarts.
+      description:
+        - Whether credentials would change on a Talos before 1.14, where containerd takes them only when the node
+          restarts, or were changed and it has not restarted since. So a node that does not differ can owe a reboot.
       type: bool
       returned: if the node could be read
     hosts_toml:
@@ -127,7 +129,8 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._node_regist
     node_name,
     wanted_from,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import TALOS_SPEC, Access, Talosctl
+from ansible_collections.splithorizon.registry.plugins.module_utils._owed_reboots import ContainerdReader
+from ansible_collections.splithorizon.registry.plugins.module_utils._talosctl import TALOS_SPEC, Access, Node
 
 SPEC: dict[str, t.Any] = {
     **TALOS_SPEC,
@@ -141,9 +144,12 @@ def findings(module: AnsibleModule) -> dict[str, Finding]:
     params = module.params
     names = [node_name(name, where=f"nodes[{index}]") for index, name in enumerate(params["nodes"])]
     wanted = wanted_from(params)
-    access = Access.of(params)
-    found = Talosctl(access).nodes(names) if names else {}
-    return {name: survey(node, wanted, layer=params["layer"]) for name, node in found.items()}
+    talos = ContainerdReader(Access.of(params))
+    found = talos.nodes(names) if names else {}
+    owing = talos.owed_reboots(node for node in found.values() if isinstance(node, Node))
+    return {
+        name: survey(node, wanted, layer=params["layer"], owes_reboot=name in owing) for name, node in found.items()
+    }
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_text
+from ansible_collections.splithorizon.registry.plugins.module_utils import _yaml_nodes
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change, report
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import (
     BadInput,
@@ -134,7 +134,7 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
             if outcome == "reverted":
                 raise
             return [], {"outcome": outcome}
-    before, after = (_yaml_text.render(view) if view else "" for view in reversed(decision.plan.views))
+    before, after = (_yaml_nodes.render(view) if view else "" for view in reversed(decision.plan.views))
     return [Change(what=f"registry settings of node {name}", before=before, after=after)], {"outcome": outcome}
 
 

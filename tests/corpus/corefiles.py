@@ -21,12 +21,15 @@ import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile import parse
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_tokens import lex
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan, plan_rewrite
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_local import plan_corefile
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT, Servers
+from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import rewrite
 from coredns_process import all_accepted
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
 
 NAME = "split-horizon.example.com"
 KINDS = {
@@ -95,7 +98,8 @@ def examined(name: str, text: str) -> Found:
 
     def plan(text: str, *, present: bool = True) -> RewritePlan:
         target = f"envoy.gateway.svc.{domain}"
-        return plan_rewrite(text=text, name=NAME, target=target, present=present, port=port)
+        wanted = [rewrite(name=NAME, target=target, present=present)]
+        return plan_corefile(text=text, where=name, wanted=wanted, port=port)
 
     try:
         added = plan(text)

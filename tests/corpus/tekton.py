@@ -24,7 +24,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._image_refer
 from ansible_collections.splithorizon.registry.plugins.module_utils._shell_script import parse_script
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_plan import FLAG, REFERENCE, Wanted
 from ansible_collections.splithorizon.registry.plugins.module_utils._tekton_source import FilesPlan, plan_files
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import origin, walk
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import origin, walk
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator

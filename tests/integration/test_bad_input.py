@@ -156,15 +156,15 @@ RUNS: dict[str, list[Wrong]] = {
         Wrong("alpha", ("harbor.example.com", "expired"), fault=lambda faults: faults.certificate("expired")),
         Wrong("beta", ("not for", "harbor.example.com"), fault=lambda faults: faults.certificate("wrong-name")),
     ],
-    "an untrusted certificate, a selector that matches nothing": [
+    "an untrusted certificate, a Gateway that is not there": [
         Wrong("alpha", ("harbor.example.com", "trust"), fault=lambda faults: faults.certificate("untrusted")),
         Wrong(
             "beta",
-            ("gateway_alias_selector", "no pod has these labels", "Gateway"),
+            ("Gateway envoy-gateway/nobody", "no such Gateway", "The cluster has: envoy-gateway/envoy-gateway"),
             {"registry_gateway_name": "nobody"},
         ),
     ],
-    "a selector that matches pods of another namespace, a reader's credentials": [
+    "an alias away from the pods, a reader's credentials": [
         Wrong(
             "alpha",
             ("in namespace envoy-gateway-system, not in default", "Set registry_alias_namespace"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -17,9 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_custom import plan_custom
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_custom import compose, plan_custom
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_values import corefile_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._dns import Answer, ask
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Unreachable
+from ansible_collections.splithorizon.registry.plugins.module_utils._node_local import plan_corefile
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import plan_rewrite, plan_rewrites
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import (
     Rewrite,
@@ -326,3 +329,72 @@ def test_file_that_the_corefile_imports(tmp_path: Path, ports: Ports) -> None:
     with started(corefile, ports.inside) as running:
         assert running.ask(EXACT.asked).addresses == running.ask(REGEX.asked).addresses == (CLUSTER_IP,)
         assert running.ask("other.example.com.").addresses == (OUTSIDE,)
+
+
+def test_cache_before_coredns(tmp_path: Path, ports: Ports) -> None:
+    """A rewrite of CoreDNS alone does not reach who asks NodeLocal DNSCache; a server block there brings it."""
+    inside = tmp_path / "inside"
+    inside.write_text(plan_rewrite(text=ports.corefile(), name=NAME, target=SERVICE, port=ports.inside).after)
+    port = free_port()
+    before = f"""
+cluster.local:{port} {{
+    errors
+    cache {{
+            success 9984 30
+            denial 9984 5
+    }}
+    loop
+    bind 127.0.0.1
+    forward . 127.0.0.1:{ports.inside} {{
+            force_tcp
+    }}
+    health 127.0.0.1:{free_port()}
+    }}
+.:{port} {{
+    errors
+    bind 127.0.0.1
+    forward . 127.0.0.1:{ports.outside}
+    }}
+"""
+    planned = plan_corefile(text=before, where="", wanted=[EXACT, REGEX], port=port)
+    cache = tmp_path / "cache"
+    with started(inside, ports.inside) as coredns:
+        assert coredns.ask(f"{NAME}.").addresses == (CLUSTER_IP,)
+        for text, addresses in ((before, (OUTSIDE,)), (planned.after, (CLUSTER_IP,))):
+            cache.write_text(text)
+            with started(cache, port) as running:
+                assert running.ask(f"{NAME}.").addresses == addresses
+                assert running.ask("other.example.com.").addresses == (OUTSIDE,)
+
+
+HOMES = ROOT / "docs" / "dns-homes"
+IMPORTING = ".:53 {\n  kubernetes cluster.local\n  import custom/*.override\n}\nimport custom/*.server\n"
+
+
+@pytest.mark.usefixtures("unshare")
+def test_documented_homes_are_taken(tmp_path: Path) -> None:
+    """What the guide's files come to, before and after."""
+    names = {_corefile_in(path): path.name for path in sorted(HOMES.iterdir())}
+    assert "" not in names
+    taken = all_accepted({name: text for text, name in names.items()}, tmp_path / "homes")
+    assert [name for name, was in taken.items() if not was] == []
+
+
+def _corefile_in(path: Path) -> str:
+    if path.suffix != ".yaml":
+        return path.read_text()
+    document = yaml.safe_load(path.read_text())
+    waiting = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and "servers:" in value:
+            waiting.append(yaml.safe_load(value))
+        elif isinstance(value, dict) and "servers" in value:
+            return corefile_of(value)
+        elif isinstance(value, dict) and "Corefile" in value:
+            return re.sub(r"__PILLAR__\w+", "10.96.0.9", value["Corefile"]).replace("169.254.20.10 10.96.0.10", "lo")
+        elif isinstance(value, dict) and any(key.endswith((".override", ".server")) for key in value):
+            return compose(IMPORTING, value)
+        elif isinstance(value, (dict, list)):
+            waiting += value.values() if isinstance(value, dict) else value
+    return ""

@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 import typing as t
+from pathlib import Path
 
 import pytest
 
 from integration.module_call import inside_of
 from integration.site_state import node_state
 from sandbox.model import REGISTRY_NAME, by_name
-from sandbox.paths import BIN
+from sandbox.paths import BIN, ROOT
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from integration.module_call import Call, Json
     from sandbox.inside import Inside
@@ -155,3 +158,29 @@ def test_the_lease_of_a_rollout(sandbox: Inside, call: Call, kubernetes: Json) -
     assert "splithorizon-registry-rollout" in lease(), "it is the second's"
     lock(holder="second", state="released")
     assert "splithorizon-registry-rollout" not in lease()
+
+
+def test_a_lease_of_another_host_is_told_and_keeps(sandbox: Inside, call: Call, kubernetes: Json) -> None:
+    """Whether its process lives cannot be known from here; nor may the same number of this host be taken for it."""
+    elsewhere = f"controller-2/another-boot/pid:[1]/{os.getpid()}/1"
+    assert call("rollout_lock", holder=elsewhere, **kubernetes)["held"]
+    try:
+        ansible = Path(sys.executable).with_name("ansible")
+        options = " ".join(f"{name}={value}" for name, value in (kubernetes | {"wait": 0}).items())
+        _playbook, *inventory, _site = sandbox.playbook_argv("site.yml")
+        refused = subprocess.run(
+            [ansible, *inventory, "alpha", "-m", "splithorizon.registry.rollout_lock", "-a", options],
+            env=sandbox.environment({"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert refused.returncode != 0
+        told = " ".join(refused.stdout.split())
+        assert f"another run changes this cluster's nodes: process {os.getpid()} on host controller-2, since" in told
+        assert "should its host be gone, its lease is good until" in told
+        assert call("rollout_lock", holder="other", **kubernetes)["holder"] == elsewhere
+    finally:
+        call("rollout_lock", holder=elsewhere, state="released", **kubernetes)

@@ -6,6 +6,7 @@ The last way there is Molecule's: its scenario is the same playbooks from anothe
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import typing as t
@@ -15,11 +16,13 @@ import pytest
 import yaml
 
 from integration.leaks import Leaks
+from integration.module_call import inside_of
 from integration.site_state import state
-from sandbox.model import CLUSTERS
-from sandbox.observe import observe
+from sandbox.model import CLUSTERS, REGISTRY_NAME
+from sandbox.observe import observe, pod_dns
 from sandbox.paths import ROOT
-from sandbox.recap import changed, recap
+from sandbox.recap import changed, failures, recap
+from sandbox.workloads import coredns
 
 if t.TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -43,6 +46,7 @@ def diff_lines(done: CompletedProcess[str]) -> list[str]:
     return sorted(line for line in done.stdout.splitlines() if line.startswith(("+", "-")))
 
 
+TALOS_MARK = "config.k8s.io/owning-inventory"
 PASSWORDS = ["sandbox-pull-secret", "sandbox-push-secret"]
 
 
@@ -61,6 +65,26 @@ def http_era(sandbox: Inside) -> State:
     found = state(sandbox)
     assert found["beta"]["core"]["EXT_ENDPOINT"] == "http://192.168.1.105", "the sandbox is not in the HTTP era"
     return found
+
+
+def test_before_the_migration_all_get_the_same(sandbox: Inside, http_era: State) -> None:
+    cluster = CLUSTERS[1]
+    with inside_of(sandbox) as call:
+        found = call(
+            "split_horizon",
+            kubeconfig=str(sandbox.places.kubeconfig),
+            context=cluster.name,
+            talosconfig=str(sandbox.places.talosconfig),
+            talos_context=cluster.name,
+            name=REGISTRY_NAME,
+            nodes=[node.address for node in cluster.nodes],
+            resolver=cluster.lan_address,
+        )
+    seen = pod_dns(sandbox, cluster.name)
+    assert {pod["pod"]: pod["gets"] for pod in found["pods"]} == {pod: answers["bare"] for pod, answers in seen.items()}
+    assert [(node["gets"], node["by"]) for node in found["nodes"]] == [([cluster.gateway_address], cluster.lan_address)]
+    assert found["verdict"] == "single"
+    assert found["reasons"] == [f"pods get what the outside gets: {cluster.gateway_address}"]
 
 
 @pytest.fixture(scope="module")
@@ -101,11 +125,51 @@ def test_a_second_run_changes_nothing(sandbox: Inside, https_state: State) -> No
     assert state(sandbox) == https_state
 
 
-def test_the_doctor_finds_nothing_and_changes_nothing(sandbox: Inside, https_state: State) -> None:
-    done = succeeded(sandbox.playbook("playbooks/doctor.yml"))
+def test_the_doctor_finds_only_the_reboots_that_are_owed_and_changes_nothing(
+    sandbox: Inside, https_state: State, tmp_path: Path
+) -> None:
+    """Credentials changed on Talos 1.13, and the run was not allowed to reboot; names and all else are as wanted."""
+    page = f"{tmp_path}/{{{{ inventory_hostname }}}}.json"
+    done = sandbox.playbook("playbooks/doctor.yml", "-e", f"doctor_page={page}")
+    said = failures(done.stdout)
+    assert said.keys() == {cluster.name for cluster in CLUSTERS}, done.stdout[-6000:]
+    for cluster in CLUSTERS:
+        told = " ".join(said[cluster.name])
+        owed = [node.name for node in cluster.nodes if f"node {node.address}: the registry credentials were ch" in told]
+        assert owed == [node.name for node in cluster.nodes], told
+        assert told.count("Cure: ") == len(owed), told
     assert "the site is in the wanted state" in done.stdout
     assert changed(done.stdout) == 0
     assert state(sandbox) == https_state
+    for cluster in CLUSTERS:
+        (found,) = json.loads((tmp_path / f"{cluster.name}.json").read_text())
+        assert (found["name"], found["verdict"]) == (REGISTRY_NAME, "split")
+        seen = pod_dns(sandbox, cluster.name)
+        assert {pod["pod"]: pod["gets"] for pod in found["pods"]} == {pod: seen[pod]["bare"] for pod in seen}
+        assert {tuple(node["gets"]) for node in found["nodes"]} == {(cluster.gateway_address,)}
+        assert len(found["nodes"]) == len(cluster.nodes)
+        assert all(line in done.stdout for line in found["drawing"])
+
+
+def test_after_an_upgrade_the_doctor_names_what_is_gone_and_the_next_run_puts_it_back(
+    sandbox: Inside, https_state: State
+) -> None:
+    """What ``talosctl upgrade-k8s`` does to its ConfigMap, by its field manager and with its mark."""
+    own = coredns.config_map("alpha")
+    own["metadata"]["annotations"] = {TALOS_MARK: "talos-bootstrap-manifests-inventory"}
+    how = ("apply", "--server-side", "--force-conflicts", "--field-manager=talos", "-f", "-")
+    sandbox.kubectl("alpha", *how, stdin=json.dumps(own))
+    try:
+        done = sandbox.playbook("playbooks/doctor.yml", "--limit", "alpha")
+        assert done.returncode != 0
+        said = " ".join(done.stdout.split())
+        assert "names: the rewrite is gone: the ConfigMap is Talos's own again" in said
+        assert "Cure: ansible-playbook splithorizon.registry.dns" in said
+        succeeded(sandbox.playbook("playbooks/dns.yml", "--limit", "alpha"))
+    finally:
+        sandbox.kubectl("alpha", "-n", "kube-system", "annotate", "configmap", "coredns", f"{TALOS_MARK}-")
+    assert state(sandbox) == https_state
+    assert {tuple(seen["bare"]) for seen in pod_dns(sandbox, "alpha").values()} != {(CLUSTERS[0].gateway_address,)}
 
 
 def test_the_way_back_gives_the_http_era_back(sandbox: Inside, http_era: State, https_state: State) -> None:

@@ -7,17 +7,15 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 import typing as t
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import yaml
 
 from integration import module_call
+from integration.kubernetes_api import IP, REGISTRY, SERVICE, Kubernetes, serving
 from sandbox.paths import ROOT
 from sandbox.process import until
 from sandbox.recap import recap
@@ -30,10 +28,7 @@ if t.TYPE_CHECKING:
     from sandbox.talos_fleet import FleetNode
 
 NAMES = ("well", "stale", "doubled", "tls", "trying", "stuck", "refused")
-SERVICE = "harbor.harbor.svc.cluster.local"
-OLD_IP, IP = "10.43.216.243", "10.43.7.9"
-REGISTRY = "192.168.1.105"
-IMAGE = f"{REGISTRY}/library/myapp:v1"
+OLD_IP = "10.43.216.243"
 MIRROR = {"machine": {"registries": {"mirrors": {REGISTRY: {"endpoints": [f"http://{SERVICE}"]}}}}}
 INGEST = "var/lib/containerd/io.containerd.content.v1.content/ingest"
 TRY_SECONDS = 5
@@ -64,67 +59,6 @@ PATCHES: dict[str, list[Json]] = {
         document("RegistryAuthConfig", SERVICE, username="robot$cluster-pull", password="hunter2"),
     ],
 }
-
-
-class Kubernetes(BaseHTTPRequestHandler):
-    """As much of an API server as the doctor asks."""
-
-    refused_on: t.ClassVar[str] = ""
-    lease: t.ClassVar[Json | None] = None
-    leases: t.ClassVar[list[str]] = []
-
-    def do_GET(self) -> None:
-        path, _mark, query = self.path.partition("?")
-        self.send(self.lease if "/leases/" in path else self.answer(path, query))
-
-    def do_POST(self) -> None:
-        """Somebody takes the rollout's Lease."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        Kubernetes.lease = json.loads(body)
-        Kubernetes.lease["metadata"] |= {"resourceVersion": "1", "uid": "1"}
-        self.leases.append("taken")
-        self.send(self.lease)
-
-    def do_DELETE(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        Kubernetes.lease = None
-        self.leases.append("given back")
-        self.send({"kind": "Status"})
-
-    def send(self, body: Json | None) -> None:
-        self.send_response(200 if body else 404)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps(body or {"message": "not found"}).encode())
-
-    def answer(self, path: str, query: str) -> Json | None:
-        waiting = {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{IMAGE}": 401 Unauthorized'}
-        pod = {
-            "metadata": {"namespace": "apps", "name": "p"},
-            "spec": {"nodeName": "worker"},
-            "status": {"containerStatuses": [{"image": IMAGE, "state": {"waiting": waiting}}]},
-        }
-        addresses = [{"type": "InternalIP", "address": self.refused_on}]
-        metadata = {"namespace": "harbor", "name": "harbor"}
-        answers: dict[tuple[str, str], Json] = {
-            ("/version", ""): {"major": "1", "minor": "36", "gitVersion": "v1.36.0"},
-            ("/api", ""): {"kind": "APIVersions", "versions": ["v1"]},
-            ("/apis", ""): {"kind": "APIGroupList", "groups": []},
-            ("/api/v1", ""): {"kind": "APIResourceList", "resources": []},
-            ("/api/v1/namespaces/harbor/services/harbor", ""): {
-                "metadata": metadata,
-                "spec": {"clusterIP": IP, "clusterIPs": [IP]},
-            },
-            ("/api/v1/pods", "fieldSelector=status.phase%3DPending"): {"items": [pod]},
-            ("/api/v1/events", "fieldSelector=reason%3DPulled"): {"items": []},
-            ("/api/v1/nodes", ""): {
-                "items": [{"metadata": {"name": "worker"}, "status": {"addresses": addresses}}],
-            },
-        }
-        return answers.get((path.rstrip("/"), query))
-
-    def log_message(self, *_args: t.Any) -> None:
-        pass
 
 
 class Ward:
@@ -193,21 +127,7 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
     network = subnet()
     fleet = Fleet(folder)
     addresses = [f"{network}.{number}" for number in range(101, 101 + len(NAMES))]
-    server = ThreadingHTTPServer((f"{network}.100", 0), Kubernetes)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(
-        yaml.safe_dump(
-            {
-                "current-context": "ward",
-                "clusters": [{"name": "ward", "cluster": {"server": f"http://{network}.100:{server.server_port}"}}],
-                "users": [{"name": "ward", "user": {}}],
-                "contexts": [{"name": "ward", "context": {"cluster": "ward", "user": "ward"}}],
-            }
-        )
-    )
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(tempfile, "tempdir", str(folder))  # the client caches there what an API server has
+    with serving(f"{network}.100", folder, name="ward") as kubeconfig:
         try:
             fleet.add("ward", addresses)
             fleet.start()
@@ -219,7 +139,6 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
             yield ward
         finally:
             fleet.stop()
-            server.shutdown()
 
 
 def test_all_are_examined_and_none_is_changed(ward: Ward) -> None:
@@ -316,7 +235,8 @@ def test_downloads_and_spegels_files_are_read_from_the_node(ward: Ward) -> None:
 
 def test_without_kubernetes_only_the_nodes_are_asked(ward: Ward) -> None:
     found = ward.doctor("refused", "well", kubernetes=False, kubeconfig="/nowhere")
-    assert kinds(found) == []
+    assert kinds(found) == ["owed_reboot"], "its credentials' file is younger than its containerd, see above"
+    assert "registry_reboot=allowed" in found["troubles"][0]["cure"]
     found = ward.doctor("well", kubeconfig="/nowhere")
     assert "Give a kubeconfig file that exists" in found["msg"], found
 

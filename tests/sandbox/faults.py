@@ -85,11 +85,11 @@ class Faults:
 
         ``expired`` takes some seconds, as it has to be taken in before it is.
         """
-        self._serve(fault)
+        self.serve(fault)
         try:
             yield
         finally:
-            self._serve("good")
+            self.serve("good")
 
     @contextmanager
     def alias_to_nothing(self) -> Iterator[None]:
@@ -112,7 +112,7 @@ class Faults:
     @contextmanager
     def node(self, name: str, point: str, action: str = "refuse", **more: t.Any) -> Iterator[None]:
         """A node that fails at a point: see ``control.go`` for points, actions (refuse, hang, die), and ``more``."""
-        control = self._control(self.model.node(name))
+        control = self.control(self.model.node(name))
         control.write_text(json.dumps({point: {"action": action, **more}}))
         try:
             yield
@@ -155,7 +155,7 @@ class Faults:
                 self._kubectl("-n", self.model.harbor_namespace, "rollout", "restart", f"deployment/{component}")
         for component in harbor.COMPONENTS:
             self._rolled_out(self.model.harbor_namespace, f"deployment/{component}")
-        self._serve("good")
+        self.serve("good")
 
     def _reseed_spegel(self) -> bool:
         """Whether Spegel was set otherwise than at the start; waits until the release is applied."""
@@ -172,7 +172,7 @@ class Faults:
 
     def _reseed_node(self, node: NodeModel) -> bool:
         """Whether the node was configured otherwise. A pending ``try`` differs from what is stored, and ends."""
-        self._control(node).unlink(missing_ok=True)
+        self.control(node).unlink(missing_ok=True)
         wanted = talos.config_at_start(self.inside.places, self.name, node).read_text()
         listed = self._talosctl(node.address, "get", "mc", "-o", "json")
         if all(resource["spec"] == wanted for resource in _documents(listed)):
@@ -207,7 +207,7 @@ class Faults:
         finally:
             self._apply([json.loads(before)])
 
-    def _serve(self, which: str) -> None:
+    def serve(self, which: str) -> None:
         """Put a certificate into the listener's Secret, and wait until the gateway answers with it."""
         place = certificates.folder(self.inside.places, self.name)
         if which == "expired":
@@ -260,7 +260,8 @@ class Faults:
             raise Failed(f"talosctl {' '.join(words)} on {nodes}: {done.stderr.strip()}")
         return done.stdout
 
-    def _control(self, node: NodeModel) -> Path:
+    def control(self, node: NodeModel) -> Path:
+        """What tells a node to fail, while it is there."""
         return self.inside.places.node(self.name, node.name) / "state" / "control.json"
 
     def _until(self, what: str, question: t.Callable[[], bool], seconds: float) -> None:

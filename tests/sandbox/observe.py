@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
     from .inside import Inside
     from .model import ClusterModel, NodeModel
 
-__all__ = ["ClusterView", "NodeView", "observe"]
+__all__ = ["ClusterView", "NodeView", "node_hosts", "observe", "pod_dns"]
 
 _REALM = re.compile(r'realm="([^"]*)"', re.IGNORECASE)
 NAMES = {"bare": f"{REGISTRY_NAME}.", "expanded": f"{REGISTRY_NAME}.toolbox.svc.cluster.local."}
@@ -54,7 +54,7 @@ def observe(inside: Inside, *, tag: str) -> dict[str, ClusterView]:
 
 def _cluster(inside: Inside, cluster: ClusterModel, tag: str) -> ClusterView:
     https, realm = _https(inside, cluster.name)
-    view = ClusterView(dns=_dns(inside, cluster.name), https_from_pod=https, realm=realm)
+    view = ClusterView(dns=pod_dns(inside, cluster.name), https_from_pod=https, realm=realm)
     for node in cluster.nodes:
         view.nodes[node.name] = NodeView(
             hosts=node_hosts(inside, cluster, node), pull=_pull(inside, cluster, node, tag)
@@ -62,7 +62,8 @@ def _cluster(inside: Inside, cluster: ClusterModel, tag: str) -> ClusterView:
     return view
 
 
-def _dns(inside: Inside, cluster: str) -> dict[str, dict[str, list[str]]]:
+def pod_dns(inside: Inside, cluster: str) -> dict[str, dict[str, list[str]]]:
+    """CoreDNS replica → name's form → addresses, asked over UDP from a pod."""
     listed = inside.kubectl(cluster, "get", "pods", "-n", "kube-system", "-l", "k8s-app=kube-dns", "-o", "json")
     pods = {pod["metadata"]["name"]: pod["status"].get("podIP", "") for pod in json.loads(listed)["items"]}
     script = (TESTS / "sandbox" / "resolve.py").read_text()

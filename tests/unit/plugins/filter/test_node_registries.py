@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.splithorizon.registry.plugins.filter.node_registries import node_registries
 
 GUIDE_2: dict[str, t.Any] = {
@@ -61,3 +62,15 @@ def test_going_there_and_back_leaves_no_key_undecided(transport: str) -> None:
         assert {item["name"] for item in set_keys[kind]} <= {item["name"] for item in decided_keys[kind]}
     names = {name for item in set_keys["hosts"] if item.get("state") != "absent" for name in item["names"]}
     assert names <= {name for item in decided_keys["hosts"] for name in item["names"]}
+
+
+@pytest.mark.parametrize("transport", ["https", "http"])
+def test_more_of_the_site_comes_after_its_own(transport: str) -> None:
+    hub = {"name": "docker.io", "endpoints": ["https://mirror.gcr.io"]}
+    own = node_registries(transport, **GUIDE_2)
+    assert node_registries(transport, **GUIDE_2, more={"mirrors": [hub]}) == {**own, "mirrors": [*own["mirrors"], hub]}
+
+
+def test_more_under_an_unknown_key_is_told() -> None:
+    with pytest.raises(AnsibleFilterError, match="registry_node_settings has mirror; it may have mirrors, auth"):
+        node_registries("https", **GUIDE_2, more={"mirror": []})

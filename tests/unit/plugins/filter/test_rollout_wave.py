@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.splithorizon.registry.plugins.filter.rollout_wave import rollout_wave
 
 GROUPS = {
@@ -17,7 +19,7 @@ GROUPS = {
 }
 
 
-def rollout_waves(groups: dict[str, list[str]], at_once: int = 1) -> list[list[str]]:
+def rollout_waves(groups: dict[str, list[str]], at_once: int | str = 1) -> list[list[str]]:
     """All waves, hosts in the inventory's order."""
     of = {host: rollout_wave(host, groups, at_once) for host in groups["all"]}
     return [[host for host in of if of[host] == number] for number in range(1, max(of.values()) + 1)]
@@ -34,7 +36,14 @@ def test_nodes_that_do_not_differ_are_in_no_wave() -> None:
 
 
 def test_several_at_once() -> None:
-    assert rollout_waves(GROUPS, at_once=2) == [["a1", "a2", "b1"], ["a3"]]
+    for two in (2, "2"):  # of an inventory, of a command line
+        assert rollout_waves(GROUPS, at_once=two) == [["a1", "a2", "b1"], ["a3"]]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "0", "two", "", 1.5])
+def test_what_is_no_number_of_nodes_is_told(wrong: int) -> None:
+    with pytest.raises(AnsibleFilterError, match=r"registry_nodes_at_once: .* is no number of nodes"):
+        rollout_waves(GROUPS, at_once=wrong)
 
 
 def test_a_cluster_whose_check_or_step_failed_keeps_all_its_nodes_as_they_are() -> None:

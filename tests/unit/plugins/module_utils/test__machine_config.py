@@ -71,6 +71,32 @@ def test_plan(case):
     assert plan.reboot_required == case["reboot_required"]
 
 
+@pytest.mark.parametrize(
+    ("minor", "layer", "reboots"),
+    [
+        (10, "v1alpha1", True),
+        (11, "v1alpha1", True),
+        (12, "documents", True),
+        (13, "documents", True),
+        (14, "documents", False),
+        (15, "documents", False),
+    ],
+)
+def test_what_each_version_gets_and_needs(minor, layer, reboots):
+    credentials = {"auth": [{"name": "a.example.com", "username": "u", "password": "p"}]}
+    config, of_node = MachineConfig.parse(PLAIN), Version(1, minor)
+    plan = make_plan(config, wanted(credentials), version=of_node)
+    assert (plan.layer, plan.hosts_layer, plan.reboot_required) == (layer, layer, reboots)
+    assert bool(plan.after.in_documents.auth) == (layer == "documents")
+    for asked in ({"layer": "documents"}, {"layer": "auto", "migrate": True}):
+        more = wanted({**credentials, "migrate": asked.get("migrate", False)})
+        if layer == "documents":
+            assert make_plan(config, more, version=of_node, layer=asked["layer"]).after == plan.after
+        else:
+            with pytest.raises(_errors.BadInput, match="knows no registry documents"):
+                make_plan(config, more, version=of_node, layer=asked["layer"])
+
+
 @pytest.mark.parametrize("case", cases("valid"))
 def test_second_plan_changes_nothing(case):
     plan = plan_of(case, case["after"])

@@ -132,7 +132,7 @@ def test_a_process_for_each_kind_of_reading_and_one_for_each_file():
     assert len(found.nodes) == 20
     assert [run.count(*command) for command in (["version"], ["get", "mc"], ["get", "etcfilespecs"])] == [1, 1, 1]
     assert run.count("read") == 20
-    assert run.count("service") == 0
+    assert run.count("service") == 1
     assert run.count("list") == 2 + 20, "those without the folder are asked once more"
 
 

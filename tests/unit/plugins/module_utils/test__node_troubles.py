@@ -37,6 +37,7 @@ def readings(case):
         persistent=MachineConfig.parse(case["persistent"]) if "persistent" in case else active,
         active_since=EARLY if case.get("staged") else LATE,
         persistent_since=LATE if case.get("staged") else EARLY,
+        active_created=LATE if case.get("as_booted") else EARLY,
     )
     return Readings(
         node=node,

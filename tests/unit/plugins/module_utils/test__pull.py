@@ -63,7 +63,6 @@ def test_a_registry_that_is_not_reached_from_here_tells_nothing(registry):
         (LATE, "given", _errors.Unreachable, "though the registry gives it"),
         (LATE, "unknown", _errors.NotReady, "Credentials are retried"),
         (LATE, None, _errors.NotReady, "Credentials are retried"),
-        (_errors.NotReady("talosctl failed (x: not found)"), "given", _errors.BadInput, "there is no image"),
         (_errors.Unreachable("the node cannot be reached"), "given", _errors.Unreachable, "the node cannot be reached"),
     ],
 )

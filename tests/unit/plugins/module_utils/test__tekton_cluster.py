@@ -101,7 +101,10 @@ def test_namespaces_and_owners() -> None:
     labels = {"kustomize.toolkit.fluxcd.io/name": "apps"}
     _, cluster = tekton(task("a", labels=labels), task("b", namespace="other"), namespaces=("builds",))
     plan = cluster.plan(WANTED)
-    assert (plan.objects, plan.owners) == (["Task builds/a"], {"Task builds/a": "Flux (Kustomization)"})
+    assert (plan.objects, plan.owners) == (
+        ["Task builds/a"],
+        {"Task builds/a": "Flux (Kustomization flux-system/apps)"},
+    )
 
 
 def test_cluster_without_tekton() -> None:

@@ -7,7 +7,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_block 
     block_content,
     with_block_content,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import compose
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import compose
 
 TEXT = """\
 a:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import load
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalars import (
     Drop,
     Edit,
@@ -15,7 +16,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_scalar
     applied,
     edited_text,
 )
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 import pytest
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import DELETE, edit, load, render
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import load, render
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_text import DELETE, edit
 
 DOCUMENT = """\
 # top

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import loopback
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.splithorizon.registry.plugins.module_utils import _coredns, _http
+from ansible_collections.splithorizon.registry.plugins.module_utils import _cluster_survey, _http
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Lookup, PodView
 from fake_cluster import FakeCluster
 from fake_harbor import REPOSITORY, ROBOT, FakeHarbor
 from fake_harbor_api import ADMIN, FakeHarborApi
@@ -26,7 +27,13 @@ COREFILE = f"""
     reload
 }}
 """
-LABELS = {"app": "proxy"}
+GATEWAY = {"namespace": "envoy-gateway", "name": "eg"}
+SELECTOR = {
+    "app.kubernetes.io/component": "proxy",
+    "gateway.envoyproxy.io/owning-gateway-name": "eg",
+    "gateway.envoyproxy.io/owning-gateway-namespace": "envoy-gateway",
+}
+GENERATED = {"app.kubernetes.io/managed-by": "envoy-gateway", **SELECTOR}
 LISTED = [
     "--mirrored-registries",
     f"https://{NAME}",
@@ -36,8 +43,9 @@ LISTED = [
 ]
 SETTINGS = {"CORE_URL": "http://harbor-core:80"}
 ASKED = {
-    "alias": {"namespace": "gw", "name": "envoy-proxy", "selector": LABELS, "ports": {"80": 10080, "443": 10443}},
-    "dns": {"name": NAME, "target": TARGET},
+    "alias": {"namespace": "gw", "name": "envoy-proxy", "gateway": GATEWAY},
+    "route_timeout": {"hostname": NAME, "gateway": GATEWAY},
+    "dns": {"rewrites": [{"name": NAME, "target": TARGET}]},
     "spegel": {"mirrored_registries": [f"https://{NAME}"]},
     "harbor": {"namespace": "harbor", "external_url": f"https://{NAME}"},
 }
@@ -62,6 +70,12 @@ def deployment(name):
     )
 
 
+def replica(address):
+    """One that leads the name to this address, and the target to the alias."""
+    bare, target = (Lookup(name=f"{name}.", a=(ip,)) for name, ip in ((NAME, address), (TARGET, "10.96.0.9")))
+    return PodView(pod="a", node="n", lookups=(bare,), target=target)
+
+
 def site():
     """What a migrated cluster has."""
     ports = [{"name": "http", "port": 80, "targetPort": 10080}, {"name": "https", "port": 443, "targetPort": 10443}]
@@ -70,14 +84,20 @@ def site():
         "initContainers": [{"name": "configuration", "image": image, "args": ["configuration", *LISTED]}],
         "containers": [{"name": "registry", "image": image, "args": ["registry", *LISTED[:2]]}],
     }
-    ready = [{"conditions": {"ready": True}, "targetRef": {"kind": "Pod", "name": "envoy-1"}}]
+    ready = [
+        {"conditions": {"ready": True}, "addresses": ["10.244.0.9"], "targetRef": {"kind": "Pod", "name": "envoy-1"}}
+    ]
+    rule = {"timeouts": {"request": "0s"}}
+    route = {"hostnames": [NAME], "parentRefs": [{"name": "eg", "namespace": "envoy-gateway"}], "rules": [rule]}
     slice_labels = {"kubernetes.io/service-name": "envoy-proxy"}
     return [
-        thing("Service", "gw", "envoy-proxy", spec={"type": "ClusterIP", "selector": dict(LABELS), "ports": ports}),
+        thing("Service", "gw", "envoy-proxy", spec={"type": "ClusterIP", "selector": dict(SELECTOR), "ports": ports}),
+        thing("Service", "gw", "envoy-envoy-gateway-eg-0", labels=GENERATED, spec={"ports": ports}),
+        thing("Gateway", "envoy-gateway", "eg", spec={"gatewayClassName": "envoy", "listeners": []}),
+        thing("HTTPRoute", "harbor", "harbor", spec=route),
         thing(
             "EndpointSlice", "gw", "s", labels=slice_labels, ports=[{"name": "https", "port": 10443}], endpoints=ready
         ),
-        thing("Pod", "gw", "envoy-1", labels=LABELS),
         thing("ConfigMap", "kube-system", "coredns", data={"Corefile": COREFILE}),
         thing("DaemonSet", "kube-system", "spegel", spec={"template": {"spec": pod}}),
         thing("ConfigMap", "harbor", "harbor-core", data={**SETTINGS, "EXT_ENDPOINT": f"https://{NAME}"}),
@@ -93,7 +113,6 @@ def survey(monkeypatch, capsys, tmp_path):
     module = importlib.import_module(MODULE)
     cluster, harbor, ca = FakeCluster(*site()), FakeHarbor(), loopback.make_ca()
     harbor.realm = f"https://{NAME}/service/token"
-    answer = _coredns.Replica(pod="a", node="n", bare=("10.96.0.9",), target=("10.96.0.9",))
     monkeypatch.setattr(module, "Cluster", lambda _params: cluster)
     with loopback.serve(harbor, certificate=loopback.make_certificate(ca, NAME), folder=tmp_path) as port:
 
@@ -103,8 +122,8 @@ def survey(monkeypatch, capsys, tmp_path):
             with _http.direct(seconds=5)("127.0.0.1", port) as stream:
                 yield stream.socket
 
-        def run(*, replicas=(answer,), **asked):
-            monkeypatch.setattr(_coredns.CoreDns, "ask", lambda self, **question: list(replicas))
+        def run(*, answer="10.96.0.9", **asked):
+            monkeypatch.setattr(_cluster_survey, "ask_pods", lambda cluster, **question: (replica(answer),))
             given = {**ASKED, "proof": {**PROOF, "ca": ca.pem}, **asked}
             with patch_module_args(given), pytest.raises(SystemExit):
                 module.main()
@@ -128,7 +147,8 @@ def test_a_migrated_site_differs_nowhere_and_is_proven(survey):
         ("Service envoy-proxy", ("spec", "selector"), {"app": "other"}, "alias"),
         ("Service envoy-proxy", ("spec", "type"), "LoadBalancer", "alias"),
         ("Service envoy-proxy", ("spec", "ports"), [{"port": 443, "targetPort": 443}], "alias"),
-        ("Pod envoy-1", ("metadata", "labels"), {}, "alias"),
+        ("EndpointSlice s", ("endpoints",), [], "alias"),
+        ("HTTPRoute harbor", ("spec", "rules"), [{}], "route_timeout"),
         ("ConfigMap coredns", ("data", "Corefile"), COREFILE.replace("    rewrite", "    # rewrite"), "dns"),
         ("ConfigMap harbor-core", ("data", "EXT_ENDPOINT"), "http://192.168.1.105", "harbor"),
         ("ConfigMap harbor-jobservice-env", ("data", "CORE_URL"), "http://harbor.example:80", "harbor"),
@@ -136,10 +156,25 @@ def test_a_migrated_site_differs_nowhere_and_is_proven(survey):
 )
 def test_what_differs_is_named_and_nothing_proven_before_it_is_done(survey, what, path, value, step):
     changed = next(one for (kind, _, name), one in survey.cluster.objects.items() if f"{kind} {name}" == what)
-    changed[path[0]][path[1]] = value
+    for step_down in path[:-1]:
+        changed = changed[step_down]
+    changed[path[-1]] = value
     found = survey()
     assert (found["differing"], found["proven"]) == ([step], False)
     assert survey.harbor.requests == []
+
+
+CACHE = "cluster.local:53 {\n    forward . 10.96.0.9\n}\n.:53 {\n    forward . 1.1.1.1\n}\n"
+
+
+def test_a_cache_that_is_to_pass_the_name_on_differs(survey):
+    cache = thing("ConfigMap", "kube-system", "node-local-dns", data={"Corefile": CACHE})
+    survey.cluster.objects["ConfigMap", "kube-system", "node-local-dns"] = cache
+    assert survey(dns=ASKED["dns"])["differing"] == []
+    asked = {**ASKED["dns"], "node_local": "pass_on"}
+    assert survey(dns=asked)["differing"] == ["dns"]
+    cache["data"]["Corefile"] = f"{NAME}:53 {{\n    forward . 10.96.0.9\n}}\n{CACHE}"
+    assert survey(dns=asked)["differing"] == []
 
 
 def test_spegel_that_lists_another_name_differs(survey):
@@ -154,9 +189,16 @@ def test_an_alias_that_is_to_go_differs_until_it_is_gone(survey):
     assert survey(alias=asked, proof=None)["differing"] == []
 
 
+def test_an_alias_by_labels_needs_no_gateway(survey):
+    del survey.cluster.objects["Gateway", "envoy-gateway", "eg"]
+    given = {"namespace": "gw", "name": "envoy-proxy", "selector": SELECTOR, "ports": {"443": 10443}}
+    assert survey(alias=given, route_timeout=None)["differing"] == []
+    assert "there is no such Gateway" in survey(alias=given)["msg"]
+    assert survey(alias={"namespace": "gw", "name": "envoy-proxy"})["failed"]
+
+
 def test_what_does_not_hold_is_told_and_is_no_error(survey):
-    stale = _coredns.Replica(pod="b", node="n", bare=("203.0.113.7",), target=("10.96.0.9",))
-    found = survey(replicas=[stale])
+    found = survey(answer="203.0.113.7")
     assert (found["proven"], "203.0.113.7" in found["problems"][0]) == (False, True)
     survey.harbor.realm = "http://harbor.example.com/service/token"
     survey.harbor.token_status = 500
@@ -168,6 +210,41 @@ def test_the_errors_are_those_of_the_steps(survey):
     found = survey()
     assert found["failed"]
     assert "ConfigMap kube-system/coredns" in found["msg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "differing"),
+    [
+        (COREFILE, "10.96.0.9", []),
+        (COREFILE, "203.0.113.7", ["dns"]),
+        (COREFILE.replace("rewrite", "# rewrite"), "10.96.0.9", ["dns"]),
+    ],
+    ids=["as wanted", "not in the cluster yet", "not in the file"],
+)
+def test_rewrites_in_a_file_are_compared_with_it_and_with_what_pods_get(survey, tmp_path, text, answer, differing):
+    path = tmp_path / "Corefile"
+    path.write_text(text)
+    del survey.cluster.objects["ConfigMap", "kube-system", "coredns"]
+    asked = {**ASKED["dns"], "path": str(path)}
+    assert survey(dns=asked, answer=answer)["differing"] == differing
+
+
+def test_rewrites_in_a_map_that_the_corefile_imports(survey):
+    asked = {**ASKED["dns"], "custom_config_map": "coredns-custom"}
+    config_map = survey.cluster.objects["ConfigMap", "kube-system", "coredns"]
+    rule = next(line for line in COREFILE.splitlines() if "rewrite" in line)
+    config_map["data"]["Corefile"] = COREFILE.replace(rule, "    import custom/*.override")
+    assert survey(dns=asked)["differing"] == ["dns"]
+    custom = thing("ConfigMap", "kube-system", "coredns-custom", data={"splithorizon.override": rule.strip() + "\n"})
+    survey.cluster.objects["ConfigMap", "kube-system", "coredns-custom"] = custom
+    assert survey(dns=asked)["differing"] == []
+
+
+def test_one_of_several_rewrites_that_is_missing_differs(survey):
+    further = {"name": "other.example.com", "target": TARGET}
+    assert survey(dns={"rewrites": [*ASKED["dns"]["rewrites"], further]})["differing"] == ["dns"]
+    absent = {**further, "state": "absent"}
+    assert survey(dns={"rewrites": [*ASKED["dns"]["rewrites"], absent]})["differing"] == []
 
 
 LOGIN = {"name": NAME, "username": "robot$pull", "password": "One"}

@@ -128,7 +128,7 @@ def test_who_may_not_read_namespaces_may_make_the_secret(run, cluster, monkeypat
     assert run("docker_config_secret", name="pull", namespaces=["ci"], registries=[ENTRY])["changed"]
 
 
-FLUX = "Secret apps/pull is managed by Flux (Kustomization), which may take the change back"
+FLUX = "Secret apps/pull is managed by Flux (Kustomization flux-system/apps), which may take the change back"
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ type controller struct {
 func (b *boot) controllers() []controller {
 	list := []controller{
 		{"network.EtcFileController", b.writeEtcHosts},
+		{"network.HostDNSConfigController", b.describeHostDNS},
 		{"files.CRIBaseRuntimeSpecController", b.writeBaseSpec},
 	}
 

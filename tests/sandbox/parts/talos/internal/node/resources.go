@@ -20,6 +20,7 @@ import (
 	"github.com/siderolabs/talos/pkg/grpc/middleware/authz"
 	"github.com/siderolabs/talos/pkg/machinery/config"
 	"github.com/siderolabs/talos/pkg/machinery/config/machine"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/resources/cluster"
 	configres "github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/cri"
@@ -63,7 +64,8 @@ func newResources() (state.State, error) {
 
 	for _, kind := range []meta.ResourceWithRD{
 		&cluster.Member{}, &configres.MachineConfig{}, &configres.MachineType{}, &cri.RegistriesConfig{}, &cri.ImageCacheConfig{},
-		&files.EtcFileSpec{}, &files.EtcFileStatus{}, &k8s.Nodename{}, &network.HostnameStatus{}, &network.NodeAddress{},
+		&files.EtcFileSpec{}, &files.EtcFileStatus{}, &k8s.Nodename{}, &network.HostDNSConfig{}, &network.HostnameStatus{},
+		&network.NodeAddress{}, &network.ResolverStatus{},
 		&runtime.MachineStatus{}, &runtime.Version{}, &v1alpha1.Service{},
 	} {
 		if err := resources.Register(ctx, kind); err != nil {
@@ -139,7 +141,38 @@ func (b *boot) describe(cfg config.Provider) error {
 		return err
 	}
 
+	if err := b.describeResolvers(ctx); err != nil {
+		return err
+	}
+
 	return b.describeMachine(ctx, cfg)
+}
+
+// describeResolvers names the DNS server that a real node would have of DHCP.
+func (b *boot) describeResolvers(ctx context.Context) error {
+	server, err := netip.ParseAddrPort(b.Resolver)
+	if err != nil { // a node of a fleet has none
+		return nil
+	}
+
+	return modify(ctx, b.resources, network.NewResolverStatus(network.NamespaceName, network.ResolverID), func(r *network.ResolverStatus) {
+		r.TypedSpec().DNSServers = []netip.Addr{server.Addr()}
+	})
+}
+
+// describeHostDNS says what the configuration asks of host DNS; there is no such server.
+func (b *boot) describeHostDNS(cfg config.Provider) error {
+	asked := cfg.Machine().Features().HostDNS()
+
+	return modify(context.Background(), b.resources, network.NewHostDNSConfig(network.HostDNSConfigID), func(r *network.HostDNSConfig) {
+		r.TypedSpec().Enabled = asked.Enabled()
+		r.TypedSpec().ResolveMemberNames = asked.ResolveMemberNames()
+		r.TypedSpec().ServiceHostDNSAddress = netip.Addr{}
+
+		if asked.Enabled() && asked.ForwardKubeDNSToHost() {
+			r.TypedSpec().ServiceHostDNSAddress = netip.MustParseAddr(constants.HostDNSAddress)
+		}
+	})
 }
 
 func (b *boot) describeMachine(ctx context.Context, cfg config.Provider) error {

@@ -3,19 +3,24 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 import typing as t
+from pathlib import Path
 
 import pytest
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_values import corefile_of, plan_source
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict, RegistryError
+import yaml
+from ansible_collections.splithorizon.registry.plugins.module_utils import _errors
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import plan_source
+from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_values import corefile_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import rewrite
+from corpus.sources import REASONS, examined, sources
 
 if t.TYPE_CHECKING:
-    from pathlib import Path
-
     from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite import RewritePlan
 
+DATA = Path(__file__).parent / "data" / "corefile_source"
+DOCS = Path(__file__).parents[4] / "docs"
 NAME, TARGET = "a.example.com", "b.c.svc.cluster.local"
 RULE = f"stop name exact {NAME} {TARGET}"
 GENERAL: dict[str, str] = {"name": r"^(.*)\.b\.com\.$", "target": TARGET, "match": "regex", "example": "a.b.com"}
@@ -46,7 +51,8 @@ ITEM = f"""      - name: rewrite
 """
 
 
-ENDS_ITS_BLOCK = "}\n          }\n          example.org {\n          log {"
+def cases(kind: str) -> list[t.Any]:
+    return [pytest.param(yaml.safe_load(path.read_text()), id=path.stem) for path in sorted((DATA / kind).iterdir())]
 
 
 def plan(text: str, *, path: str = "values.yaml", present: bool = True, exact: bool = False) -> RewritePlan:
@@ -83,7 +89,10 @@ def test_values_as_the_chart_writes_them_out() -> None:
         {"zones": [{"zone": ".", "scheme": "dns://"}, {"zone": "a.b"}], "port": "53", "plugins": [{"name": "errors"}]},
         {"plugins": [{"name": "log", "parameters": ". ${X:-y}", "configBlock": "class error"}]},
     ]
-    assert corefile_of(servers) == "dns://. a.b:53 {\nerrors\n}\n. {\nlog . {$X} {\nclass error\n}\n}\n"
+    written = "dns://. a.b:53 {\nerrors\n}\n. {\nlog . {$X} {\nclass error\n}\n}\n"
+    assert corefile_of({"servers": servers}) == written
+    extra = {"import": {"parameters": "/opt/*.conf"}}
+    assert corefile_of({"servers": servers, "extraConfig": extra}) == f"import /opt/*.conf\n{written}"
 
 
 def test_rule_goes_before_one_that_stops_and_after_the_comment_of_its_neighbour() -> None:
@@ -123,48 +132,48 @@ def test_corefile_in_a_config_map_and_by_itself() -> None:
     assert plan(done.after, present=False).after == text
 
 
-@pytest.mark.parametrize(
-    ("text", "error", "problem"),
-    [
-        ("", BadInput, "holds no Corefile"),
-        ("# nothing\n---\n", BadInput, "holds no Corefile"),
-        ("kind: ConfigMap\ndata: {}\n", BadInput, "holds no Corefile"),
-        (VALUES + "---\n" + VALUES, BadInput, "holds 2 Corefiles"),
-        ("data:\n  Corefile: '. {}'\n", Conflict, "no literal block"),
-        ("servers: [{plugins: [{name: kubernetes, parameters: cluster.local}]}]\n", Conflict, "edited in place"),
-        (VALUES.replace("zone: .,", "zone: '${DOMAIN}',"), Conflict, "environment variable"),
-        (VALUES.replace("kubernetes", "k8s"), Conflict, "no kubernetes plugin"),
-        (VALUES.replace("- name: ready", "- ready"), BadInput, "holds no Corefile"),
-        (VALUES.replace("- name: ready", "- nome: ready"), BadInput, "holds no Corefile"),
-        (
-            VALUES.replace("pods verified", ENDS_ITS_BLOCK),
-            Conflict,
-            "ends its server block",
-        ),
-        (VALUES + "servers: 3\n", BadInput, "holds no Corefile"),
-        ("servers: {{ .Values }}\n- x", Conflict, ""),
-    ],
-)
-def test_what_cannot_be_edited(text: str, error: type[RegistryError], problem: str) -> None:
-    with pytest.raises(error) as found:
-        plan(text)
-    assert problem in found.value.problem
+@pytest.mark.parametrize("case", cases("invalid"))
+def test_what_cannot_be_edited(case: dict[str, str]) -> None:
+    with pytest.raises(getattr(_errors, case["error"])) as found:
+        plan(case["text"], path=case.get("path", "values.yaml"), exact=bool(case.get("exact")))
+    assert case["problem"] in str(found.value)
+
+
+@pytest.mark.parametrize("case", cases("valid"))
+def test_forms(case: dict[str, str]) -> None:
+    path = case.get("path", "values.yaml")
+    done = plan(case["before"], path=path)
+    assert done.after == case["after"]
+    assert not plan(case["after"], path=path).changes
+    assert plan(case["after"], path=path, present=False).after == case.get("absent", case["before"])
+
+
+# The homes of docs/dns-homes.md
+
+HOMES = sorted((DOCS / "dns-homes").glob("*.before*"))
+
+
+@pytest.mark.parametrize("path", HOMES, ids=lambda path: path.name.partition(".")[0])
+def test_homes_as_documented(path: Path) -> None:
+    before, after = path.read_text(), Path(str(path).replace(".before", ".after")).read_text()
+    harbor = {"name": "harbor.example.com", "target": "envoy-proxy.envoy-gateway-system.svc.cluster.local"}
+
+    def plan(text: str, *, present: bool = True) -> RewritePlan:
+        return plan_source(text=text, path=str(path), wanted=[rewrite(**harbor, present=present)], port=53)  # type: ignore[arg-type]
+
+    assert plan(before).after == after
+    assert not plan(after).changes
+    assert plan(after, present=False).after == before
+    difference = difflib.unified_diff(before.splitlines(), after.splitlines(), n=2, lineterm="")
+    shown = [line for line in difference if not line.startswith(("---", "+++", "@@"))]
+    guide = (DOCS / "dns-homes.md").read_text()
+    assert "\n".join(line.rstrip() for line in shown) in guide
+    assert f"(dns-homes/{path.name})" in guide
 
 
 @pytest.mark.captures
 def test_corpus_is_edited_and_given_back(captures: Path) -> None:
-    folder = captures / "corpus"
-    files = [*(folder / "helm-values").iterdir(), *(folder / "edits").glob("coredns__*.yaml")]
-    restored, refused = 0, 0
-    for path in files:
-        text = path.read_bytes().decode()
-        try:
-            done = plan(text)
-        except RegistryError:
-            refused += 1
-            continue
-        assert done.changes, path.name
-        assert not plan(done.after).changes, path.name
-        assert plan(done.after, present=False).after == text, path.name
-        restored += 1
-    assert restored > 10 * refused
+    found = [examined(path) for path in sources(captures / "corpus")]
+    refused = [each for each in found if each.refused]
+    assert {each.refused for each in refused} <= set(REASONS.values())
+    assert len(found) > 20 * len(refused)
