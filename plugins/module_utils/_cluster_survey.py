@@ -103,6 +103,7 @@ def harbor(cluster: Cluster, asked: Json) -> bool:
         core_url=asked["core_url"] or None,
         core=found.core_map["data"],
         jobservice=found.jobservice_map["data"],
+        overrides=found.overrides,
     )
     return bool(planned.changed or found.stale)
 
