@@ -34,8 +34,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_rele
     undone_by,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._helm_release import find_release
-from ansible_collections.splithorizon.registry.plugins.module_utils._http import Client, Origin
+from ansible_collections.splithorizon.registry.plugins.module_utils._http import Client, Origin, Way, parse_url
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import wait_until
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry import Registry
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -170,14 +171,14 @@ class HarborCore:
 
     def ill(self) -> list[str]:
         """What is unhealthy now, one line a component."""
-        return unhealthy(self._health())
+        return unhealthy(self.health())
 
     def wait_healthy(self) -> Json:
         """Wait until every component says healthy; the health as Harbor tells it."""
         seen: list[t.Any] = [None]
 
         def healthy() -> bool:
-            seen[0] = self._health()
+            seen[0] = self.health()
             return not unhealthy(seen[0])
 
         try:
@@ -189,6 +190,27 @@ class HarborCore:
 
     def challenges(self, hosts: Sequence[str]) -> dict[str, str]:
         """Per Host header the WWW-Authenticate that a ready core pod answers to a client without credentials."""
+        if not hosts:
+            return {}
+        client = Client(way=self._way_to_core(), seconds=REALM_SECONDS)
+        origin = Origin(scheme="http", host=self.core, port=80)
+        return {host: client.send("GET", origin, "/v2/", host=host).header("www-authenticate") for host in hosts}
+
+    def tags(self, repository: str, *, core_url: str, username: str, password: str) -> list[str]:
+        """The tags of a repository. By the host of CORE_URL, whose realm leads to core in every state."""
+        client = Client(way=self._way_to_core(), seconds=REALM_SECONDS)
+        origin = parse_url(core_url, where=f"CORE_URL of {self.namespace}/{self.core}")
+        return Registry(origin=origin, client=client, username=username, password=password).tags(repository)
+
+    def health(self) -> Json | None:
+        """What core answers of its components; None where it does not answer."""
+        service = self.cluster.get("v1", "Service", self.namespace, self.core)
+        port = service["spec"]["ports"][0]["port"] if service else 80
+        scheme = "https:" if port == 443 else ""  # noqa: PLR2004
+        return self.cluster.proxy_get(self.namespace, f"{scheme}{self.core}:{port}", "/api/v2.0/health")
+
+    def _way_to_core(self) -> Way:
+        """Connect to a ready core pod, whatever host is asked for."""
         deployment = self._get("apps/v1", "Deployment", self.core)
         ready = [pod for pod in self._pods(deployment) if _is_ready(pod)]
         if not ready:
@@ -197,15 +219,7 @@ class HarborCore:
         container = _core_container(ready[0]["spec"])
         port = next((one["containerPort"] for one in container.get("ports") or []), 8080)
         target = PodPort(namespace=self.namespace, pod=ready[0]["metadata"]["name"], port=port)
-        client = Client(way=through_pod(self.cluster, target), seconds=REALM_SECONDS)
-        origin = Origin(scheme="http", host=self.core, port=80)
-        return {host: client.send("GET", origin, "/v2/", host=host).header("www-authenticate") for host in hosts}
-
-    def _health(self) -> Json | None:
-        service = self.cluster.get("v1", "Service", self.namespace, self.core)
-        port = service["spec"]["ports"][0]["port"] if service else 80
-        scheme = "https:" if port == 443 else ""  # noqa: PLR2004
-        return self.cluster.proxy_get(self.namespace, f"{scheme}{self.core}:{port}", "/api/v2.0/health")
+        return through_pod(self.cluster, target)
 
     def _get(self, api_version: str, kind: str, name: str) -> Json:
         found = self.cluster.get(api_version, kind, self.namespace, name)

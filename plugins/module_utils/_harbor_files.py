@@ -108,7 +108,6 @@ def plan_file(file: str, files: Texts, asked: Asked) -> FilePlan:
 
     ``files``: the texts by path, ``file`` among them, None for one that is not there.
     """
-    asked.check()
     text = files[file] or ""
     try:
         _refuse_unedited(file, text)

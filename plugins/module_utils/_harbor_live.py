@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_files import Asked
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
 
-__all__ = ["CONFIG_MAP", "HELM_RELEASE", "Live", "change_cluster"]
+__all__ = ["CONFIG_MAP", "HELM_RELEASE", "Live", "change_cluster", "way_of"]
 
 CONFIG_MAP: t.Final = "ConfigMap"
 HELM_RELEASE: t.Final = "HelmRelease"
@@ -49,7 +49,7 @@ def change_cluster(
     fullname = find_fullname(cluster, namespace=live.namespace, fullname=asked.fullname, release=asked.release)
     harbor = HarborCore(cluster=cluster, namespace=live.namespace, fullname=fullname, seconds=live.seconds)
     found = harbor.read()
-    way = _way(harbor, found, asked, live, fullname=fullname)
+    way = way_of(harbor, found, asked, kind=live.kind, helm_release=live.helm_release)
     before, after = (settings[harbor.core] for settings in (way.before, way.after))
     rule = live.version or found.version
     hosts = harbor.hosts(found, urls=[*before.values(), *after.values()], given=live.hosts, domain=live.domain)
@@ -74,12 +74,13 @@ def change_cluster(
     return _changes(live.namespace, way, realms), {**results, **proof}
 
 
-def _way(harbor: HarborCore, found: Found, asked: Asked, live: Live, *, fullname: str) -> Way:
-    if live.kind == HELM_RELEASE:
-        return InRelease(harbor, found, asked, name=live.helm_release)
+def way_of(harbor: HarborCore, found: Found, asked: Asked, *, kind: str, helm_release: str | None = None) -> Way:
+    """The change that is wanted, planned where the settings are kept."""
+    if kind == HELM_RELEASE:
+        return InRelease(harbor, found, asked, name=helm_release)
     planned = plan(
-        fullname=fullname,
-        namespace=live.namespace,
+        fullname=harbor.core.removesuffix("-core"),
+        namespace=harbor.namespace,
         external_url=asked.external_url,
         core_url=asked.core_url,
         core=found.core_map["data"],

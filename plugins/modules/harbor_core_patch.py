@@ -83,8 +83,8 @@ options:
   core_url_by:
     description:
       - How C(CORE_URL) is set in a release, whose values have none for it.
-      - V(extra_env_vars) sets it in C(core.extraEnvVars) and C(jobservice.extraEnvVars), which the chart has from 1.13.0
-        (Harbor 2.9) on. Pods restart by themselves.
+      - V(extra_env_vars) sets it in C(core.extraEnvVars) and C(jobservice.extraEnvVars), which the chart has from
+        1.13.0 (Harbor 2.9) on. Pods restart by themselves.
       - V(post_renderer) patches the ConfigMaps in the HelmRelease's C(spec.postRenderers), with any version.
       - V(auto) keeps to the one in use, else takes V(extra_env_vars) where the chart has it.
       - C(core.configureUserSettings) is none of them, in any version. Both are settings of the system, and a core that
@@ -107,7 +107,7 @@ options:
     type: str
     default: cluster.local
   version:
-    description: Harbor's version, which decides the rule of the realm. By default that of the core's image or the chart.
+    description: Harbor's version, which decides the rule of the realm. By default that of core's image, or the chart's.
     type: str
   wait:
     description: Wait until both are restarted and every component is healthy, and read the realm back.
@@ -166,7 +166,7 @@ fullname:
   type: str
   sample: harbor
 kind:
-  description: What was changed, in a cluster as O(kind) says; of a file what it holds, V(values) or the resource's kind.
+  description: What was changed, as O(kind) says; of a file what it holds, V(values) or the kind of its resource.
   returned: success
   type: str
   sample: ConfigMap
@@ -258,6 +258,7 @@ def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
         release=params["release"],
         chart=versions["chart_version"],
     )
+    asked.check()
     common = {
         "namespace": params["namespace"],
         "hosts": params["hosts"],

@@ -130,7 +130,8 @@ def behind(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     passwd, config = folder / "passwd", folder / "config.yml"
     passwd.write_text(PASSWD)
     config.write_text(CONFIG.format(storage=folder / "storage", port=registry, passwd=passwd))
-    settings = {"CORE_URL": "http://harbor-core:80", "PORT": str(jobs), "SANDBOX_LISTEN": "127.0.0.1"}
+    listen = {"PORT": str(jobs), "SANDBOX_LISTEN": "127.0.0.1"}
+    settings = {"CORE_URL": "http://harbor-core:80", "SANDBOX_ALONE": "yes", **listen}
     with ExitStack() as stack:
         stack.enter_context(_running([programs / "registry", "serve", config], {}, registry))
         stack.enter_context(_running([programs / "harbor-jobservice"], settings, jobs))

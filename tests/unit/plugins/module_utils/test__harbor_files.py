@@ -31,7 +31,9 @@ def load(kind: str) -> list[t.Any]:
 
 def plan(case: Case, files: Texts) -> FilePlan:
     asked = {**case["asked"], **({"chart": tuple(case["asked"]["chart"])} if "chart" in case["asked"] else {})}
-    return plan_file(case.get("path") or next(iter(files)), files, Asked(**asked))
+    wanted = Asked(**asked)
+    wanted.check()
+    return plan_file(case.get("path") or next(iter(files)), files, wanted)
 
 
 @pytest.mark.parametrize("case", load("valid"))

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``harbor_core_patch`` where things go wrong in a cluster. Starts in the HTTP era, and leaves it as it was.
+
+What is there is read with kubectl and curl, and from the job service's own account of what it started with.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+
+import pytest
+import yaml
+
+from integration.module_call import inside_of
+from sandbox.faults import Faults
+from sandbox.model import REGISTRY_NAME
+from sandbox.workloads.era import ERAS
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from integration.module_call import Call, Json
+    from sandbox.inside import Inside
+
+pytestmark = pytest.mark.sandbox
+
+WANTED = {"context": "beta", "namespace": "harbor", "external_url": f"https://{REGISTRY_NAME}"}
+NOWHERE = "http://harbor-core.nowhere.svc.cluster.local:80"
+SECONDS = 8
+# All that a Role needs but one verb.
+RULES = [
+    {"apiGroups": [""], "resources": ["configmaps", "services", "pods"], "verbs": ["get", "list", "patch"]},
+    {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get"]},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"]},
+]
+
+
+@pytest.fixture(scope="module")
+def module(sandbox: Inside, http_era_afterwards: None) -> Iterator[Call]:
+    with inside_of(sandbox) as call:
+        yield call
+
+
+def seen(sandbox: Inside) -> Json:
+    """Harbor's settings in beta, how often its Deployments were changed, what it tells and what jobservice took."""
+    names = ("configmap/harbor-core", "configmap/harbor-jobservice-env")
+    found = json.loads(sandbox.kubectl("beta", "-n", "harbor", "get", *names, "-o", "json"))["items"]
+    settings = "/api/v1/namespaces/harbor/services/harbor-jobservice:80/proxy/sandbox/settings"
+    head = sandbox.run("curl", "-sSI", "-X", "GET", f"http://{ERAS['beta'].mirror}/v2/").stdout
+    return {
+        "data": [one["data"] for one in found],
+        "realm": re.findall(r'realm="(.*?)"', head),
+        "taken": json.loads(sandbox.kubectl("beta", "get", "--raw", settings)),
+    }
+
+
+def generations(sandbox: Inside) -> str:
+    return sandbox.kubectl(
+        "beta", "-n", "harbor", "get", "deployments", "-o", "jsonpath={.items[*].metadata.generation}"
+    )
+
+
+def test_nothing_is_changed_while_the_database_is_down(sandbox: Inside, module: Call) -> None:
+    before = seen(sandbox), generations(sandbox)
+    with Faults(sandbox, "beta").without_database():
+        said = module("harbor_core_patch", **WANTED)
+    assert said["failed"], said
+    assert 'database: failed to run SQL "SELECT 1"' in said["msg"]
+    assert said["cure"].endswith("Nothing was changed")
+    assert (seen(sandbox), generations(sandbox)) == before
+
+
+def test_a_core_url_that_leads_nowhere_is_taken_back(sandbox: Inside, module: Call) -> None:
+    """Jobservice reads its settings from core before it serves anything, so that it never comes up."""
+    before = seen(sandbox)
+    said = module("harbor_core_patch", **WANTED, core_url=NOWHERE, wait_timeout=SECONDS)
+    assert said["failed"], said
+    assert "harbor-jobservice to roll out" in said["problem"]
+    assert said["cure"] == "The old values are back, and Harbor is healthy with them"
+    assert seen(sandbox) == before
+
+
+def test_the_missing_verb_is_named_before_any_change(sandbox: Inside, module: Call) -> None:
+    metadata = {"name": "half", "namespace": "harbor"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "half"}
+    account = {"kind": "ServiceAccount", "name": "half", "namespace": "harbor"}
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": metadata}
+    documents = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {**rbac, "kind": "Role", "rules": RULES},
+        {**rbac, "kind": "RoleBinding", "roleRef": role, "subjects": [account]},
+    ]
+    sandbox.kubectl("beta", "apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+    before = seen(sandbox), generations(sandbox)
+    try:
+        token = sandbox.kubectl("beta", "-n", "harbor", "create", "token", "half").strip()
+        server = sandbox.kubectl("beta", "config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+        account_of_half = {"host": server, "api_key": token, "validate_certs": False, "kubeconfig": "/dev/null"}
+        wanted = {key: value for key, value in WANTED.items() if key != "context"}
+        said = module("harbor_core_patch", **wanted, **account_of_half)
+    finally:
+        sandbox.kubectl("beta", "-n", "harbor", "delete", "serviceaccount,role,rolebinding", "half")
+    assert said["failed"], said
+    assert "may not patch deployments.apps harbor-core, patch deployments.apps harbor-jobservice" in said["problem"]
+    assert (seen(sandbox), generations(sandbox)) == before
+
+
+def test_the_wrong_release_is_told_with_the_one_there_is(module: Call) -> None:
+    said = module("harbor_core_patch", **WANTED, release="registry")
+    assert said["failed"], said
+    assert "named registry-harbor-…. There is harbor" in said["msg"]
