@@ -130,17 +130,16 @@ class HarborCore:
         services = self.cluster.list("v1", "Service", self.namespace)
         return client_hosts(services=services, pod_labels=labels, domain=domain, urls=urls, given=given)
 
-    def release_of(self, found: Found) -> tuple[str, str] | None:
-        """Namespace and name of the HelmRelease that made the objects, by its labels."""
-        labels = found.core_map["metadata"].get("labels") or {}
+    def release_of(self, metadata: Json) -> tuple[str, str] | None:
+        """Namespace and name of the HelmRelease that made an object, by its labels."""
+        labels = metadata.get("labels") or {}
         return (labels.get(FLUX_NAMESPACE, self.namespace), labels[FLUX_NAME]) if FLUX_NAME in labels else None
 
-    def undone_by(self, found: Found) -> str:
-        """Who takes a change of the ConfigMaps back, and when; empty where nobody is known."""
-        metadata = found.core_map["metadata"]
+    def undone_by(self, metadata: Json) -> str:
+        """Who takes a change of an object back, and when; empty where nobody is known."""
         release = application = None
         try:
-            if place := self.release_of(found):
+            if place := self.release_of(metadata):
                 release = find_release(self.cluster, *place)
             elif name := application_name(metadata):
                 application = next(iter(self.cluster.list(*APPLICATION, None, fields=f"metadata.name={name}")), None)

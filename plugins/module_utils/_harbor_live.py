@@ -54,9 +54,10 @@ def change_cluster(
     rule = live.version or found.version
     hosts = harbor.hosts(found, urls=[*before.values(), *after.values()], given=live.hosts, domain=live.domain)
     realms = realm_table(hosts, before=before, after=after, version=rule)
-    undone_by = harbor.undone_by(found)
-    if way.changed and live.kind == CONFIG_MAP and undone_by:
-        warn(f"{undone_by} takes this back. To make it last, give kind: {HELM_RELEASE}, or path: a file in Git")
+    undone_by = harbor.undone_by(way.metadata)
+    if way.changed and undone_by:
+        last = f"kind: {HELM_RELEASE}, or path: a file in Git" if live.kind == CONFIG_MAP else "path: a file in Git"
+        warn(f"{undone_by} takes this back. To make it last, give {last}")
     if found.inside_tls and live.wait:
         warn("Harbor uses internalTLS: the realm is not read back from core itself")
     wait = live.wait and not cluster.dry_run

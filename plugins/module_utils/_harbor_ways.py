@@ -36,6 +36,7 @@ class Way(t.Protocol):
     before: dict[str, Values]
     after: dict[str, Values]
     restarts: list[str]
+    metadata: Json  # of the object that is written, by which its owner is known
 
     @property
     def changed(self) -> bool: ...
@@ -51,6 +52,7 @@ class InConfigMaps:
     def __init__(self, harbor: HarborCore, found: Found, plan: Plan) -> None:
         self.before, self.after, self.changed = plan.before, plan.after, plan.changed
         self.restarts = [harbor.core, harbor.jobservice] if plan.changed else list(found.stale)
+        self.metadata = found.core_map["metadata"]
         self._harbor = harbor
         self._found = found
         self._plan = plan
@@ -91,7 +93,7 @@ class InRelease:
     """The HelmRelease is written; Flux brings it to the objects, and Helm restarts what the chart has it restart."""
 
     def __init__(self, harbor: HarborCore, found: Found, asked: Asked, *, name: str | None) -> None:
-        place = (harbor.namespace, name) if name else harbor.release_of(found)
+        place = (harbor.namespace, name) if name else harbor.release_of(found.core_map["metadata"])
         release = find_release(harbor.cluster, *place) if place else None
         if release is None or place is None:
             where = f"{harbor.namespace}/{name or harbor.core}"
@@ -100,6 +102,7 @@ class InRelease:
         self.where = f"HelmRelease {place[0]}/{place[1]}"
         self._harbor = harbor
         self._release = release
+        self.metadata = release["metadata"]
         document = {key: release[key] for key in ("apiVersion", "kind", "spec")} | {"metadata": {"name": place[1]}}
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=2**30)
         plan = plan_file(self.where, {self.where: text}, asked)

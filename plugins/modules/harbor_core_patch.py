@@ -183,7 +183,7 @@ restarted:
   elements: str
   sample: [harbor-core, harbor-jobservice]
 undone_by:
-  description: Who writes the chart's ConfigMaps again and when, empty where nobody is known.
+  description: Who writes what O(kind) names again, and when; empty where nobody is known.
   returned: success and O(path) is not given
   type: str
   sample: Flux (HelmRelease apps/harbor) within its interval (driftDetection is enabled)

@@ -108,6 +108,66 @@ def test_the_missing_verb_is_named_before_any_change(sandbox: Inside, module: Ca
     assert (seen(sandbox), generations(sandbox)) == before
 
 
+@pytest.fixture
+def release(sandbox: Inside) -> Iterator[Json]:
+    """A HelmRelease in alpha that makes Harbor's objects as they are, but for the CORE_URL that a person patched."""
+    url = ERAS["alpha"].external_url
+    metadata = {"name": "harbor", "namespace": "default"}
+    values = {"externalURL": url, "core": {"replicas": 1, "extraEnvVars": [{"name": "OTHER", "value": "1"}]}, "x": True}
+    spec = {"interval": "1h", "chart": {"spec": {"chart": "harbor", "version": "1.19.1"}}, "values": values}
+    document = {"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": metadata, "spec": spec}
+    sandbox.kubectl("alpha", "apply", "-f", "-", stdin=json.dumps(document))
+    sandbox.kubectl("alpha", "-n", "default", "wait", "helmrelease/harbor", "--for=condition=Ready", "--timeout=20s")
+    yield document
+    sandbox.kubectl("alpha", "-n", "default", "delete", "helmrelease", "harbor")
+    deployments = ("deployment/harbor-core", "deployment/harbor-jobservice")
+    sandbox.kubectl("alpha", "-n", "default", "set", "env", *deployments, "OTHER-", "CORE_URL-")
+    labels = [f"helm.toolkit.fluxcd.io/{key}-" for key in ("name", "namespace")]
+    sandbox.kubectl("alpha", "-n", "default", "label", "configmap,deployment", "-l", "app=harbor", *labels)
+
+
+def test_a_release_of_flux_and_back(sandbox: Inside, module: Call, release: Json) -> None:
+    core_url = ERAS["alpha"].core_url
+    inside = ERAS["alpha"].internal
+    common = {"context": "alpha", "namespace": "default", "kind": "HelmRelease", "hosts": [inside]}
+    wanted = {**common, "external_url": f"https://{REGISTRY_NAME}", "core_url": core_url}
+    said = [module("harbor_core_patch", **wanted, check=check) for check in (True, False, True, False)]
+    assert [one.get("changed") for one in said] == [True, True, False, False], said
+    assert {key: said[1][key] for key in said[0]} == said[0]
+    found = json.loads(sandbox.kubectl("alpha", "-n", "default", "get", "helmrelease", "harbor", "-o", "json"))
+    entry = {"name": "CORE_URL", "value": core_url}
+    assert found["spec"]["values"] == {
+        **release["spec"]["values"],
+        "core": {"replicas": 1, "extraEnvVars": [{"name": "OTHER", "value": "1"}, entry]},
+        "jobservice": {"extraEnvVars": [entry]},
+    }
+    head = sandbox.from_pod("alpha", "curl", "-sS", "-o", "/dev/null", "-D", "-", f"http://{inside}/v2/").stdout
+    assert f'realm="{core_url}/service/token"' in head
+    back = module("harbor_core_patch", **{**wanted, "state": "absent"})
+    assert back.get("changed"), back
+    found = json.loads(sandbox.kubectl("alpha", "-n", "default", "get", "helmrelease", "harbor", "-o", "json"))
+    assert found["spec"] == release["spec"]
+
+
+def test_the_doctor_sees_that_core_and_jobservice_differ(sandbox: Inside, module: Call) -> None:
+    robot = {"username": "robot$cluster-pull", "password": "sandbox-pull-secret", "repository": "library/app"}
+    asked = {"context": "beta", "namespace": "harbor", "external_url": ERAS["beta"].external_url, **robot}
+    well = module("harbor_doctor", **asked, hosts=[ERAS["beta"].mirror], registry=ERAS["beta"].mirror)
+    assert (well["troubles"], well["local_replication"], well["runs"]) == ([], True, []), well
+    assert well["tags"]
+    change = json.dumps({"data": {"CORE_URL": NOWHERE}})
+    names = ("-n", "harbor", "patch", "configmap", "harbor-jobservice-env", "--type=merge", "-p")
+    before = seen(sandbox)["data"][1]["CORE_URL"]
+    sandbox.kubectl("beta", *names, change)
+    try:
+        ill = module("harbor_doctor", **{**asked, "password": "wrong"})
+    finally:
+        sandbox.kubectl("beta", *names, json.dumps({"data": {"CORE_URL": before}}))
+        for step in (("restart",), ("status", "--timeout=30s")):
+            sandbox.kubectl("beta", "-n", "harbor", "rollout", *step, "deployment/harbor-jobservice", seconds=40)
+    assert [one["kind"] for one in ill["troubles"]] == ["tags", "stale", "replication"], ill
+
+
 def test_the_wrong_release_is_told_with_the_one_there_is(module: Call) -> None:
     said = module("harbor_core_patch", **WANTED, release="registry")
     assert said["failed"], said
