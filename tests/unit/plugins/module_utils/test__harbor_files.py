@@ -61,8 +61,8 @@ def test_refused(case: Case) -> None:
 
 
 def changed_lines(before: str, after: str) -> list[str]:
-    lines = difflib.ndiff(before.splitlines(), after.splitlines())
-    return [line for line in lines if line[:2] in {"- ", "+ "}]
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm=""))[2:]
+    return [line for line in lines if not line.startswith("@@")]
 
 
 @pytest.mark.captures
