@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import Values, Version
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
-    from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_ways import Way
+    from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_ways import Need, Way
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Json
 
 __all__ = ["Realms", "carry_out", "realm_table"]
@@ -41,9 +41,10 @@ def carry_out(harbor: HarborCore, way: Way, *, realms: Realms, read_realms: bool
 
     Nothing is written where a right is missing, or something that core needs to start is ill.
     """
+    proves = wait and not harbor.cluster.dry_run
     if not (way.changed or way.restarts):
-        return _proof(harbor, realms, read_realms=read_realms) if wait else {}
-    harbor.need([*way.needs(), *_needs(way, wait=wait)])
+        return _proof(harbor, realms, read_realms=read_realms) if proves else {}
+    harbor.need([*way.needs(), *_needs(harbor, way, wait=wait)])
     ill = harbor.ill() if wait else []
     if needed := needed_by_core(ill):
         where = f"Harbor {harbor.namespace}/{harbor.core}"
@@ -52,17 +53,17 @@ def carry_out(harbor: HarborCore, way: Way, *, realms: Realms, read_realms: bool
     if way.changed:
         way.write()
     try:
-        way.restart(way.after, wait=wait)
-        return _proof(harbor, realms, read_realms=read_realms) if wait else {}
+        way.restart(way.after, wait=proves)
+        return _proof(harbor, realms, read_realms=read_realms) if proves else {}
     except RegistryError as error:
         if not way.changed or harbor.cluster.dry_run:
             raise
         raise _put_back(harbor, way, error, ill=ill) from error
 
 
-def _needs(way: Way, *, wait: bool) -> list[tuple[str, str, str]]:
-    needs = [("patch", "deployments.apps", name) for name in way.restarts]
-    return [*needs, *([("create", "pods/portforward", "")] if wait else [])]
+def _needs(harbor: HarborCore, way: Way, *, wait: bool) -> list[Need]:
+    needs = [("patch", "deployments.apps", harbor.namespace, name) for name in way.restarts]
+    return [*needs, *([("create", "pods/portforward", harbor.namespace, "")] if wait else [])]
 
 
 def _proof(harbor: HarborCore, realms: Realms, *, read_realms: bool) -> Json:

@@ -147,13 +147,15 @@ class HarborCore:
             pass  # the owner's own settings only refine the sentence
         return undone_by(metadata, release=release, application=application)
 
-    def need(self, needs: Iterable[tuple[str, str, str]]) -> None:
-        """NotPermitted that names every missing verb, before anything is changed. (verb, resource, name)."""
-        missing = [need for need in needs if not self.cluster.may(need[0], need[1], self.namespace, need[2])]
+    def need(self, needs: Iterable[tuple[str, str, str, str]]) -> None:
+        """NotPermitted that names every missing verb. (verb, resource, namespace, name)."""
+        missing = [need for need in needs if not self.cluster.may(*need)]
         if missing:
-            verbs = ", ".join(f"{verb} {resource} {name}".rstrip() for verb, resource, name in missing)
-            cure = "Allow it with a Role; nothing was changed"
-            raise NotPermitted(f"the account may not {verbs}", where=f"namespace {self.namespace}", cure=cure)
+            verbs = ", ".join(f"{verb} {resource} {name}".rstrip() for verb, resource, _namespace, name in missing)
+            where = ", ".join(dict.fromkeys(f"namespace {namespace}" for _verb, _resource, namespace, _name in missing))
+            raise NotPermitted(
+                f"the account may not {verbs}", where=where, cure="Allow it with a Role; nothing was changed"
+            )
 
     def restart(self, names: Sequence[str], *, wait: bool) -> None:
         """Restart one Deployment after the other, each of them whole before the next."""

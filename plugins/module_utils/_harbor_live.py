@@ -60,8 +60,7 @@ def change_cluster(
         warn(f"{undone_by} takes this back. To make it last, give {last}")
     if found.inside_tls and live.wait:
         warn("Harbor uses internalTLS: the realm is not read back from core itself")
-    wait = live.wait and not cluster.dry_run
-    proof = carry_out(harbor, way, realms=realms, read_realms=not found.inside_tls, wait=wait)
+    proof = carry_out(harbor, way, realms=realms, read_realms=not found.inside_tls, wait=live.wait)
     results = {
         "kind": live.kind,
         "fullname": fullname,

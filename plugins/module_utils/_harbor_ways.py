@@ -26,8 +26,8 @@ if t.TYPE_CHECKING:
 
 __all__ = ["InConfigMaps", "InRelease", "Need", "Way"]
 
-# (verb, resource, name), for Cluster.may.
-Need = tuple[str, str, str]
+# (verb, resource, namespace, name), for Cluster.may.
+Need = tuple[str, str, str, str]
 
 
 class Way(t.Protocol):
@@ -58,7 +58,8 @@ class InConfigMaps:
         self._plan = plan
 
     def needs(self) -> list[Need]:
-        return [("patch", "configmaps", name) for name in self.before if self._plan.patch(name)]
+        namespace = self._harbor.namespace
+        return [("patch", "configmaps", namespace, name) for name in self.before if self._plan.patch(name)]
 
     def write(self) -> None:
         """Write both, unless somebody else has written one of them since it was read."""
@@ -115,10 +116,12 @@ class InRelease:
         self.restarts = [deployments[name] for name in differ] or list(found.stale)
 
     def needs(self) -> list[Need]:
-        return [("patch", "helmreleases.helm.toolkit.fluxcd.io", self._release["metadata"]["name"])]
+        if not self.changed:
+            return []
+        return [("patch", "helmreleases.helm.toolkit.fluxcd.io", self.metadata["namespace"], self.metadata["name"])]
 
     def write(self) -> None:
-        metadata = self._release["metadata"]
+        metadata = self.metadata
         patch = merge_patch(self._release["spec"], self._spec)
         self._patch({"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": patch})
 
@@ -136,20 +139,20 @@ class InRelease:
         try:
             wait_until(arrived, seconds=self._harbor.left(), what=f"Flux to apply {self.where}")
         except NotReady as error:
-            namespace, name = self._release["metadata"]["namespace"], self._release["metadata"]["name"]
+            namespace, name = self.metadata["namespace"], self.metadata["name"]
             cure = f"See its conditions; then flux reconcile helmrelease -n {namespace} {name} --force"
             raise NotReady(f"{error.problem}{self._told()}", where=self.where, cure=cure) from error
         self._harbor.wait_rolled_out()
         self._harbor.restart(self._harbor.read().stale, wait=True)
 
     def _told(self) -> str:
-        metadata = self._release["metadata"]
+        metadata = self.metadata
         release = find_release(self._harbor.cluster, metadata["namespace"], metadata["name"])
         said = failure(release) if release else ""
         return f"; Flux says: {said}" if said else ""
 
     def _patch(self, body: Json) -> None:
-        metadata = self._release["metadata"]
+        metadata = self.metadata
         self._harbor.cluster.merge(
             self._release["apiVersion"], "HelmRelease", metadata["namespace"], metadata["name"], body
         )
