@@ -88,7 +88,7 @@ def settings_of(values: Tree, *, fullname: str, patched: Mapping[str, Values]) -
     charts = {"core": {**shared, **own}, "jobservice": own}
     return {
         name: {
-            key: _literal(values, component, key) or patched.get(name, {}).get(key) or value
+            key: str(_literal(values, component, key) or patched.get(name, {}).get(key) or value)
             for key, value in charts[component].items()
         }
         for component, name in map_names(fullname).items()

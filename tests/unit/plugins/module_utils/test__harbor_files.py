@@ -40,6 +40,8 @@ def plan(case: Case, files: Texts) -> FilePlan:
 def test_plan(case: Case) -> None:
     found = plan(case, case["files"])
     assert found.after == case["after"]
+    settings = [value for each in (found.before, found.then) for one in each.values() for value in one.values()]
+    assert {type(value) for value in settings} == {str}  # no text of the YAML layer's own, which nothing else prints
     seen = {"then": found.then, "version": list(found.version or ()), "rolls": found.rolls}
     assert {key: seen[key] for key in seen.keys() & case.keys()} == {
         key: case[key] for key in seen.keys() & case.keys()
