@@ -18,12 +18,13 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._http import parse_url
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "NEWEST_RULE",
     "SETTINGS",
     "Plan",
+    "Realms",
     "Values",
     "Version",
     "challenge",
@@ -36,12 +37,15 @@ __all__ = [
     "parse_version",
     "plan",
     "realm",
+    "realm_table",
     "started_before",
     "unhealthy",
 ]
 
 Version = tuple[int, ...]
 Values = dict[str, str]
+# Host → before and after → the URL of its token service.
+Realms = dict[str, dict[str, str]]
 
 # From 2.14.0 on an unmatched host keeps its own name in the realm, under the scheme of EXT_ENDPOINT.
 HOST_RULE: Version = (2, 14, 0)
@@ -94,6 +98,18 @@ def realm(*, host: str, ext_endpoint: str, core_url: str, version: Version = NEW
     else:
         base = ext_endpoint
     return f"{base.removesuffix('/')}/service/token"
+
+
+def realm_table(hosts: Iterable[str], *, before: Values, after: Values, version: Version) -> Realms:
+    """What every host is told with core's settings before, and with those after."""
+    both = {"before": before, "after": after}
+    return {
+        host: {
+            when: realm(host=host, ext_endpoint=core["EXT_ENDPOINT"], core_url=core["CORE_URL"], version=version)
+            for when, core in both.items()
+        }
+        for host in hosts
+    }
 
 
 def challenge(realm_url: str) -> str:

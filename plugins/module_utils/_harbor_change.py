@@ -7,33 +7,18 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict, NotReady, RegistryError
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import needed_by_core, realm
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import needed_by_core
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry import parse_challenge
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import Values, Version
+    from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import Realms
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_ways import Need, Way
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Json
 
-__all__ = ["Realms", "carry_out", "realm_table"]
-
-# Host → before and after → the URL of its token service.
-Realms = dict[str, dict[str, str]]
-
-
-def realm_table(hosts: Iterable[str], *, before: Values, after: Values, version: Version) -> Realms:
-    """What every host is told with the core's settings before, and with those after."""
-    both = {"before": before, "after": after}
-    return {
-        host: {
-            when: realm(host=host, ext_endpoint=core["EXT_ENDPOINT"], core_url=core["CORE_URL"], version=version)
-            for when, core in both.items()
-        }
-        for host in hosts
-    }
+__all__ = ["carry_out"]
 
 
 def carry_out(harbor: HarborCore, way: Way, *, realms: Realms, read_realms: bool, wait: bool) -> Json:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import NEWEST_RULE
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_change import realm_table
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import NEWEST_RULE, realm_table
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_files import Asked, plan_file, referred
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_release import path_hosts
 from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import TextFile, read_text, write_bytes

@@ -8,16 +8,15 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._change import Change
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_change import carry_out, realm_table
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan, realm_table
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_change import carry_out
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore, find_fullname
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_ways import InConfigMaps, InRelease, Way
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import Version
-    from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_change import Realms
+    from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import Realms, Version
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import Found
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_files import Asked
     from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
