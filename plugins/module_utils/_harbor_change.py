@@ -11,7 +11,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._harbor impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._registry import parse_challenge
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import Realms
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
@@ -21,14 +21,16 @@ if t.TYPE_CHECKING:
 __all__ = ["carry_out"]
 
 
-def carry_out(harbor: HarborCore, way: Way, *, realms: Realms, read_realms: bool, wait: bool) -> Json:
+def carry_out(harbor: HarborCore, way: Way, *, realms: Realms | None, of_interest: Sequence[str], wait: bool) -> Json:
     """Write, restart and prove; where that does not succeed, put the old values back and say so.
 
-    Nothing is written where a right is missing, or something that core needs to start is ill.
+    Nothing is written where a right is missing, or something that core needs to start is ill. ``realms`` are read back,
+    after a change all of them, else those ``of_interest``; None where core cannot be asked.
     """
     proves = wait and not harbor.cluster.dry_run
     if not (way.changed or way.restarts):
-        return _proof(harbor, realms, read_realms=read_realms) if proves else {}
+        asked = None if realms is None else {host: realms[host] for host in of_interest}
+        return _proof(harbor, asked) if proves else {}
     harbor.need([*way.needs(), *_needs(harbor, way, wait=wait)])
     ill = harbor.ill() if wait else []
     if needed := needed_by_core(ill):
@@ -39,7 +41,7 @@ def carry_out(harbor: HarborCore, way: Way, *, realms: Realms, read_realms: bool
         way.write()
     try:
         way.restart(way.after, wait=proves)
-        return _proof(harbor, realms, read_realms=read_realms) if proves else {}
+        return _proof(harbor, realms) if proves else {}
     except RegistryError as error:
         if not way.changed or harbor.cluster.dry_run:
             raise
@@ -51,9 +53,9 @@ def _needs(harbor: HarborCore, way: Way, *, wait: bool) -> list[Need]:
     return [*needs, *([("create", "pods/portforward", harbor.namespace, "")] if wait else [])]
 
 
-def _proof(harbor: HarborCore, realms: Realms, *, read_realms: bool) -> Json:
+def _proof(harbor: HarborCore, realms: Realms | None) -> Json:
     health = harbor.wait_healthy()
-    if not read_realms:
+    if realms is None:
         return {"health": health}
     expected = {host: both["after"] for host, both in realms.items()}
     return {"health": health, "realm_read": _proven(harbor.challenges(list(expected)), expected)}

@@ -59,7 +59,8 @@ def change_cluster(
         warn(f"{undone_by} takes this back. To make it last, give {last}")
     if found.inside_tls and live.wait:
         warn("Harbor uses internalTLS: the realm is not read back from core itself")
-    proof = carry_out(harbor, way, realms=realms, read_realms=not found.inside_tls, wait=live.wait)
+    read_back = None if found.inside_tls else realms
+    proof = carry_out(harbor, way, realms=read_back, of_interest=live.hosts, wait=live.wait)
     results = {
         "kind": live.kind,
         "fullname": fullname,

@@ -196,7 +196,9 @@ realms:
       before: http://harbor.example.com/service/token
       after: https://harbor.example.com/service/token
 realm_read:
-  description: Per host the C(WWW-Authenticate) header that core answered.
+  description:
+    - Per host the C(WWW-Authenticate) header that core answered.
+    - After a change, of all hosts in RV(realms), else of those in O(hosts).
   returned: when O(wait=true), not in check mode, O(path) is not given, and Harbor does not use C(internalTLS)
   type: dict
   sample: {harbor.example.com: 'Bearer realm="https://harbor.example.com/service/token",service="harbor-registry"'}

@@ -85,7 +85,7 @@ def values(fake, name):
 
 
 def carried_out(harbor, way):
-    return carry_out(harbor, way, realms={}, read_realms=False, wait=True)
+    return carry_out(harbor, way, realms={}, of_interest=[], wait=True)
 
 
 def restarts(fake):
