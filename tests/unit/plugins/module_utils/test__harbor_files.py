@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_files import Asked, FilePlan, plan_file
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_git import change_files
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._kustomize_patches import Texts
@@ -60,6 +61,19 @@ def test_refused(case: Case) -> None:
     with pytest.raises(RegistryError) as error:
         plan(case, case["files"])
     assert (type(error.value).__name__, case["said"] in str(error.value)) == (case["error"], True), error.value
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("kustomization.yaml", "resources: [a.yaml]\n", 1), ("values.yaml", "externalURL: http://a\n", 0)],
+)
+def test_that_a_patch_in_git_restarts_nothing_is_told(tmp_path: Path, name: str, text: str, said: int) -> None:
+    path, told = tmp_path / name, list[str]()
+    path.write_text(text)
+    how: t.Any = {"hosts": [], "namespace": None, "domain": "cluster.local", "version": None, "check_mode": True}
+    changes, _results = change_files(str(path), Asked(external_url=URL, core_url=CORE_URL), **how, warn=told.append)
+    assert any(change.changed for change in changes)
+    assert len(told) == said
 
 
 def changed_lines(before: str, after: str) -> list[str]:
