@@ -9,20 +9,31 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 
 
 class FakeCluster:
-    """``after_write(cluster, kind, name)`` plays the controllers; ``health`` is what the proxy answers, one by one."""
+    """``after_write(cluster, kind, name)`` plays the controllers; ``health`` is what the proxy answers, one by
+    one, or a function of the cluster.
 
-    def __init__(self, *objects, after_write=None, health=()):
+    ``denied`` are (verb, resource) that the account may not.
+    """
+
+    def __init__(self, *objects, after_write=None, health=(), denied=()):
+        self.dry_run = False
+        self.denied = denied
         self.objects = {_key(one): copy.deepcopy(one) for one in objects}
         self.writes = []
         self.after_write = after_write
-        self.health = list(health)
+        self.health = health if callable(health) else list(health)
 
     def get(self, _api_version, kind, namespace, name):
         return copy.deepcopy(self.objects.get((kind, namespace, name)))
 
-    def list(self, _api_version, kind, namespace, *, selector=""):
+    def may(self, verb, resource, _namespace, _name=""):
+        return (verb, resource) not in self.denied
+
+    def list(self, _api_version, kind, namespace, *, selector="", fields=""):
         wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
-        found = [one for (k, n, _name), one in self.objects.items() if k == kind and namespace in {None, n}]
+        found = [one for (k, n, _name), one in self.objects.items() if k == kind and namespace in (n, None)]
+        if fields:
+            found = [one for one in found if one["metadata"]["name"] == fields.partition("=")[2]]
         return copy.deepcopy([one for one in found if wanted.items() <= one["metadata"].get("labels", {}).items()])
 
     def merge(self, _api_version, kind, namespace, name, body):
@@ -71,6 +82,8 @@ class FakeCluster:
 
     def proxy_get(self, _namespace, _service_and_port, path):
         assert path == "/api/v2.0/health"
+        if callable(self.health):
+            return self.health(self)
         return self.health.pop(0) if len(self.health) > 1 else self.health[0]
 
 

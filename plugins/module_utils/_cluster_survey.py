@@ -13,8 +13,9 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._coredns imp
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import home_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import plan_source
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import RegistryError
-from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import plan as plan_harbor
 from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_core import HarborCore
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_files import Asked as Wanted
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_live import way_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Horizons, search_names
 from ansible_collections.splithorizon.registry.plugins.module_utils._horizon_pods import ask_pods
 from ansible_collections.splithorizon.registry.plugins.module_utils._horizon_verdict import judge
@@ -109,16 +110,10 @@ def spegel(cluster: Cluster, asked: Json) -> bool:
 def harbor(cluster: Cluster, asked: Json) -> bool:
     """Whether M(harbor_core_patch) would write a setting or restart a Deployment."""
     namespace, fullname = asked["namespace"], asked["fullname"]
-    found = HarborCore(cluster=cluster, namespace=namespace, fullname=fullname, seconds=0).read()
-    planned = plan_harbor(
-        fullname=fullname,
-        namespace=namespace,
-        external_url=asked["external_url"],
-        core_url=asked["core_url"] or None,
-        core=found.core_map["data"],
-        jobservice=found.jobservice_map["data"],
-    )
-    return bool(planned.changed or found.stale)
+    core = HarborCore(cluster=cluster, namespace=namespace, fullname=fullname, seconds=0)
+    wanted = Wanted(external_url=asked["external_url"], core_url=asked["core_url"] or None, fullname=fullname)
+    way = way_of(core, core.read(), wanted, kind=asked["kind"])
+    return bool(way.changed or way.restarts)
 
 
 def pull_secrets(cluster: Cluster, asked: Sequence[Json]) -> bool:

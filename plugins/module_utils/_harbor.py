@@ -18,24 +18,34 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._http import parse_url
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "NEWEST_RULE",
+    "SETTINGS",
     "Plan",
+    "Realms",
+    "Values",
     "Version",
     "challenge",
     "chart_core_url",
+    "check_scheme",
     "image_version",
+    "map_names",
+    "needed_by_core",
+    "overridden",
     "parse_version",
     "plan",
     "realm",
+    "realm_table",
     "started_before",
     "unhealthy",
 ]
 
 Version = tuple[int, ...]
 Values = dict[str, str]
+# Host → before and after → the URL of its token service.
+Realms = dict[str, dict[str, str]]
 
 # From 2.14.0 on an unmatched host keeps its own name in the realm, under the scheme of EXT_ENDPOINT.
 HOST_RULE: Version = (2, 14, 0)
@@ -58,6 +68,11 @@ class Plan:
         """What has to be written to a ConfigMap: only what differs; with ``back``, the old values."""
         old, new = (self.after, self.before) if back else (self.before, self.after)
         return {key: value for key, value in new[name].items() if old[name].get(key) != value}
+
+
+def map_names(fullname: str) -> dict[str, str]:
+    """Component → its ConfigMap with environment variables."""
+    return {"core": f"{fullname}-core", "jobservice": f"{fullname}-jobservice-env"}
 
 
 def parse_version(text: str, *, where: str) -> Version:
@@ -83,6 +98,18 @@ def realm(*, host: str, ext_endpoint: str, core_url: str, version: Version = NEW
     else:
         base = ext_endpoint
     return f"{base.removesuffix('/')}/service/token"
+
+
+def realm_table(hosts: Iterable[str], *, before: Values, after: Values, version: Version) -> Realms:
+    """What every host is told with core's settings before, and with those after."""
+    both = {"before": before, "after": after}
+    return {
+        host: {
+            when: realm(host=host, ext_endpoint=core["EXT_ENDPOINT"], core_url=core["CORE_URL"], version=version)
+            for when, core in both.items()
+        }
+        for host in hosts
+    }
 
 
 def challenge(realm_url: str) -> str:
@@ -114,10 +141,12 @@ def plan(
     core_url: str | None,
     core: Mapping[str, str],
     jobservice: Mapping[str, str],
+    overrides: Mapping[str, Values] | None = None,
 ) -> Plan:
     """The settings of ``<fullname>-core`` and ``<fullname>-jobservice-env``. ``core_url`` None is the chart's own.
 
-    A setting is written where the ConfigMap holds it already, nowhere else.
+    A setting is written where the ConfigMap holds it already, nowhere else. ``overrides``: ConfigMap → what the
+    Deployment's own environment sets over it, which no ConfigMap can change.
     """
     external = str(parse_url(external_url, where="external_url"))
     where = f"ConfigMap {namespace}/{fullname}-core"
@@ -126,22 +155,53 @@ def plan(
             raise Conflict(f"holds no {key}", where=where, cure="Give the fullname of a release of Harbor's chart")
     own = chart_core_url(fullname=fullname, core_data=core)
     wanted = own if core_url is None else core_url.removesuffix("/")
-    parse_url(wanted, where="core_url")
-    if urlsplit(wanted).scheme != urlsplit(own).scheme:
-        cure = f"Core itself is reached by {urlsplit(own).scheme} inside the cluster: keep that scheme"
-        raise BadInput(f"{wanted!r} has the wrong scheme", where="core_url", cure=cure)
+    check_scheme(wanted, own=own)
     after = {"EXT_ENDPOINT": external, "CORE_URL": wanted}
-    found = {f"{fullname}-core": core, f"{fullname}-jobservice-env": jobservice}
-    before = {name: {key: data[key] for key in SETTINGS if key in data} for name, data in found.items()}
-    return Plan(
+    names = map_names(fullname)
+    found = {names["core"]: core, names["jobservice"]: jobservice}
+    before = {
+        name: {**{key: data[key] for key in SETTINGS if key in data}, **(overrides or {}).get(name, {})}
+        for name, data in found.items()
+    }
+    planned = Plan(
         before=before,
         after={name: {key: _kept(old, after[key]) for key, old in values.items()} for name, values in before.items()},
     )
+    for name in overrides or {}:
+        _refuse_override(planned, name, overrides or {}, where=f"Deployment {namespace}/{name.removesuffix('-env')}")
+    return planned
+
+
+def _refuse_override(planned: Plan, name: str, overrides: Mapping[str, Values], *, where: str) -> None:
+    for key in planned.patch(name).keys() & overrides[name].keys():
+        problem = f"sets {key}={overrides[name][key]} itself (extraEnvVars of the chart), over the ConfigMap"
+        raise Conflict(problem, where=where, cure="Change the values: kind: HelmRelease, or path: their file")
+
+
+def check_scheme(core_url: str, *, own: str) -> None:
+    """BadInput unless ``core_url`` is a URL with the scheme of the chart's own, by which jobservice reaches core."""
+    parse_url(core_url, where="core_url")
+    scheme = urlsplit(own).scheme
+    if urlsplit(core_url).scheme != scheme:
+        cure = f"Core itself is reached by {scheme} inside the cluster: keep that scheme"
+        raise BadInput(f"{core_url!r} has the wrong scheme", where="core_url", cure=cure)
 
 
 def _kept(old: str, new: str) -> str:
     """An EXT_ENDPOINT that differs by a final slash only means the same, and stays."""
     return old if old.removesuffix("/") == new else new
+
+
+def overridden(deployment: Mapping[str, t.Any]) -> Values:
+    """The settings that a Deployment's containers get as environment variables of their own, by value."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    variables = [one for container in containers for one in container.get("env") or []]
+    return {one["name"]: one["value"] for one in variables if one["name"] in SETTINGS and "value" in one}
+
+
+def needed_by_core(ill: Sequence[str]) -> list[str]:
+    """Of what ``unhealthy`` says, what a restart of core and jobservice would not cure but suffer from."""
+    return [line for line in ill if line.partition(":")[0] in {"database", "redis", "registry", "registryctl"}]
 
 
 def unhealthy(health: t.Any) -> list[str]:

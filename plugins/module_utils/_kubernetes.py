@@ -39,6 +39,7 @@ CALL_SECONDS = 20
 POLL_SECONDS = 1.0
 REASON_LENGTH = 300
 MERGE_PATCH = "application/merge-patch+json"
+REVIEW_VERSION = "authorization.k8s.io/v1"
 
 
 def object_path(api_version: str, kind: str, namespace: str | None = None, name: str | None = None) -> str:
@@ -118,6 +119,16 @@ class Cluster:
             body["dryRun"] = ["All"]  # the server does not look at the query where there is a body
         path = object_path(api_version, kind, namespace, name)
         self._request("delete", path, body=body, write=True, missing_ok=True)
+
+    def may(self, verb: str, resource: str, namespace: str, name: str = "") -> bool:
+        """Whether the account may do this (``deployments.apps``, ``services/proxy``); to ask changes nothing."""
+        resource, _slash, subresource = resource.partition("/")
+        resource, _dot, group = resource.partition(".")
+        asked = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+        spec = {"resourceAttributes": {**asked, "namespace": namespace, "name": name}}
+        review = {"apiVersion": REVIEW_VERSION, "kind": "SelfSubjectAccessReview", "spec": spec}
+        answer = self._request("post", object_path(REVIEW_VERSION, "SelfSubjectAccessReview"), body=review)
+        return bool(answer and answer["status"]["allowed"])
 
     def proxy_get(self, namespace: str, service_and_port: str, path: str) -> Json | None:
         """GET a JSON document from a Service through the API server's proxy; None where nothing healthy answers."""

@@ -194,6 +194,12 @@ class Registry:
             return None
         return answer.header("docker-content-digest") or _digest(answer.body), answer.json()
 
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository; none where it does not exist."""
+        answer = self.call("GET", repository, "tags/list", actions="pull", accept=(200, 404))
+        found = answer.json() if answer.status == 200 else None  # noqa: PLR2004
+        return list((found.get("tags") if isinstance(found, dict) else None) or [])
+
     def push(self, repository: str, tag: str, image: Image) -> None:
         """Upload what an image consists of, its manifest last."""
         for digest, blob in image.blobs.items():

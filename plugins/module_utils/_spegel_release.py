@@ -7,7 +7,12 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Conflict, NotReady
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotReady
+from ansible_collections.splithorizon.registry.plugins.module_utils._helm_release import (
+    failure,
+    find_release,
+    refuse_suspended,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import is_rolled_out, wait_until
 from ansible_collections.splithorizon.registry.plugins.module_utils._spegel import (
     Settings,
@@ -29,7 +34,6 @@ __all__ = ["Found", "SpegelRelease"]
 
 RELEASE, DAEMON_SET = "HelmRelease", "DaemonSet"
 APPS = "apps/v1"
-RELEASE_VERSIONS = tuple(f"helm.toolkit.fluxcd.io/{version}" for version in ("v2", "v2beta2", "v2beta1"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +65,7 @@ class SpegelRelease:
         self._kind = kind
 
     def read(self) -> Found:
-        release = self._release() if self._kind != DAEMON_SET else None
+        release = find_release(self._cluster, self._namespace, self._name) if self._kind != DAEMON_SET else None
         if release:
             return self._found_release(release)
         daemon_set = self._cluster.get(APPS, DAEMON_SET, self._namespace, self._name) if self._kind != RELEASE else None
@@ -73,13 +77,6 @@ class SpegelRelease:
         check_version(version, where=_where(DAEMON_SET, daemon_set))
         settings = from_daemon_set(daemon_set)
         return Found(kind=DAEMON_SET, owner=daemon_set, daemon_set=daemon_set, settings=settings, version=version)
-
-    def _release(self) -> Json | None:
-        for api_version in RELEASE_VERSIONS:
-            found = self._cluster.get(api_version, RELEASE, self._namespace, self._name)
-            if found:
-                return found
-        return None
 
     def _found_release(self, release: Json) -> Found:
         where = _where(RELEASE, release)
@@ -98,9 +95,7 @@ class SpegelRelease:
             api_version, spec = APPS, {"template": {"spec": to_daemon_set(found.owner, settings)}}
         else:
             api_version, spec = found.owner["apiVersion"], {"values": to_values(settings)}
-            if found.owner["spec"].get("suspend"):
-                cure = f"flux resume helmrelease -n {metadata['namespace']} {metadata['name']}"
-                raise Conflict("is suspended: Flux would not roll a change out", where=found.where, cure=cure)
+            refuse_suspended(found.owner)
         body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": spec}
         self._cluster.merge(api_version, found.kind, metadata["namespace"], metadata["name"], body)
 
@@ -122,10 +117,10 @@ class SpegelRelease:
 
     def _told(self, found: Found) -> str:
         """What Flux says of the release, where it says that something is wrong."""
-        release = self._release() if found.kind == RELEASE else None
-        conditions = (release or {}).get("status", {}).get("conditions") or []
-        said = [one.get("message", "") for one in conditions if one["type"] == "Ready" and one["status"] == "False"]
-        return f"; Flux says: {said[0]}" if said else ""
+        place = (self._namespace, self._name)
+        release = find_release(self._cluster, *place) if found.kind == RELEASE else None
+        said = failure(release) if release else ""
+        return f"; Flux says: {said}" if said else ""
 
 
 def _where(kind: str, owner: Json) -> str:

@@ -263,6 +263,11 @@ options:
         description: The C(CORE_URL) to have, the chart's own where empty.
         type: str
         default: ""
+      kind:
+        description: Where the settings are kept.
+        type: str
+        choices: [ConfigMap, HelmRelease]
+        default: ConfigMap
   robots:
     description: Robot accounts of Harbor, as for M(splithorizon.registry.harbor_robot).
     type: dict
@@ -516,6 +521,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._credentials
     SECRET_SPEC,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._gateway import GATEWAY_SPEC
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor_live import CONFIG_MAP, HELM_RELEASE
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import KUBERNETES_SPEC, Cluster
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_servers import DNS_PORT
 from ansible_collections.splithorizon.registry.plugins.module_utils._rewrite_wanted import REWRITES_SPEC
@@ -565,6 +571,7 @@ OPTIONS: dict[str, t.Any] = {
         "fullname": {"type": "str", "default": "harbor"},
         "external_url": REQUIRED,
         "core_url": {"type": "str", "default": ""},
+        "kind": {"type": "str", "choices": [CONFIG_MAP, HELM_RELEASE], "default": CONFIG_MAP},
     },
     "robots": {
         **HARBOR_SPEC,

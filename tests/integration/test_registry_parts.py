@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import parse_version, realm
 
 from integration.module_call import call
 from sandbox.build import PARTS
@@ -131,7 +132,8 @@ def behind(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     passwd, config = folder / "passwd", folder / "config.yml"
     passwd.write_text(PASSWD)
     config.write_text(CONFIG.format(storage=folder / "storage", port=registry, passwd=passwd))
-    settings = {"CORE_URL": "http://harbor-core:80", "PORT": str(jobs), "SANDBOX_LISTEN": "127.0.0.1"}
+    listen = {"PORT": str(jobs), "SANDBOX_LISTEN": "127.0.0.1"}
+    settings = {"CORE_URL": "http://harbor-core:80", "SANDBOX_ALONE": "yes", **listen}
     with ExitStack() as stack:
         stack.enter_context(_running([programs / "registry", "serve", config], {}, registry))
         stack.enter_context(_running([programs / "harbor-jobservice"], settings, jobs))
@@ -231,24 +233,28 @@ def test_a_token_is_always_given_and_opens_what_its_owner_may(
     assert harbor.ask(method, f"/v2/{repository}/{path}", Authorization=token).status == status
 
 
-@pytest.mark.parametrize(
-    ("host", "realm"),
-    [
-        ("harbor-core", "http://harbor-core:80"),
-        ("harbor-core:80", "http://harbor-core:80"),
-        ("HARBOR-CORE", "https://HARBOR-CORE"),
-        ("harbor-core.default.svc.cluster.local", "https://harbor-core.default.svc.cluster.local"),
-        ("harbor.example.com:443", "https://harbor.example.com:443"),
-    ],
-)
-def test_the_realm_follows_the_host(harbor: Harbor, host: str, realm: str) -> None:
-    assert Harbor(harbor.port, host).realm() == f"{realm}/service/token"
+FQDN = "harbor-core.default.svc.cluster.local"
+NAMES = ("harbor-core", "HARBOR-CORE", FQDN, f"{FQDN}.", "harbor.example.com", "192.168.1.105", "[fd00::1]")
+ASKED = [name + port for name in NAMES for port in ("", ":80", ":443", ":8080")]
+SETTINGS = [
+    ("https://harbor.example.com", "http://harbor-core:80", "v2.15.2"),
+    ("https://harbor.example.com", f"http://{FQDN}:80", "v2.14.0"),
+    ("http://192.168.1.105", f"http://{FQDN}", "v2.15.2"),
+    ("https://harbor.example.com:8443", "https://harbor-core:443", "v2.13.2"),
+    ("http://192.168.1.105", "http://harbor-core:8080", "v2.9.0"),
+]
 
 
-def test_an_older_harbor_names_its_endpoint_to_every_other_host(programs: Path, behind: dict[str, str]) -> None:
-    with _core(programs, behind, SANDBOX_HARBOR_VERSION="v2.13.2") as core:
-        realms = [Harbor(core.port, host).realm() for host in ("harbor-core", "192.168.1.105")]
-    assert realms == ["http://harbor-core:80/service/token", "https://harbor.example.com/service/token"]
+@pytest.mark.parametrize(("ext_endpoint", "core_url", "version"), SETTINGS)
+def test_the_realm_is_as_predicted(
+    programs: Path, behind: dict[str, str], ext_endpoint: str, core_url: str, version: str
+) -> None:
+    """Two that were written apart, the prediction and the sandbox's core, over a grid of settings and hosts."""
+    settings = {"EXT_ENDPOINT": ext_endpoint, "CORE_URL": core_url, "SANDBOX_HARBOR_VERSION": version}
+    rule = {"ext_endpoint": ext_endpoint, "core_url": core_url, "version": parse_version(version, where="")}
+    with _core(programs, behind, **settings) as core:
+        told = {host: Harbor(core.port, host).realm() for host in ASKED}
+    assert told == {host: realm(host=host, **rule) for host in ASKED}
 
 
 def test_health_is_what_the_components_answer(programs: Path, behind: dict[str, str], harbor: Harbor) -> None:

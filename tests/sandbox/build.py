@@ -214,8 +214,9 @@ def module_folder(module: str, path: str) -> Path:
 def _link(name: str, target: Path) -> None:
     link = BIN / name
     if not (link.is_symlink() and link.readlink() == target):
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        partial = BIN / f".{name}.{os.getpid()}"  # two processes may provide the same program at once
+        partial.symlink_to(target)
+        partial.rename(link)
 
 
 def _go_version() -> str:

@@ -80,6 +80,22 @@ class Faults:
             yield
 
     @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Nothing takes connections for Harbor's database; waits until core's health says so, and until it is over."""
+        namespace, nobody = self.model.harbor_namespace, {"component": "nobody"}
+        with self._changed(
+            "service", namespace, "harbor-database", lambda found: found["spec"].update(selector=nobody)
+        ):
+            self._until("database gone", lambda: "SELECT 1" in self.health(), SERVED_SECONDS)
+            yield
+        self._until("database back", lambda: "SELECT 1" not in self.health(), SERVED_SECONDS)
+
+    def health(self) -> str:
+        """What Harbor's core answers of its components."""
+        service = f"/api/v1/namespaces/{self.model.harbor_namespace}/services/harbor-core:80"
+        return self._kubectl("get", "--raw", f"{service}/proxy/api/v2.0/health")
+
+    @contextmanager
     def certificate(self, fault: str) -> Iterator[None]:
         """The gateway serves a certificate that is ``expired``, ``expiring``, ``wrong-name`` or ``untrusted``.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import typing as t
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from . import check, coredns, crds, gateway, harbor, images, spegel, talos, tool
 if t.TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..api import Json
     from ..cluster import Cluster
 
 __all__ = ["provide", "seed"]
@@ -37,11 +39,18 @@ def provide() -> None:
 
 def seed(cluster: Cluster) -> None:
     """Fill a cluster whose nodes are ready; ``Failed`` says which step did not come to its end, and why."""
-    HelmStandIn(cluster, spegel.render).start()
+    HelmStandIn(cluster, functools.partial(_chart, cluster.name)).start()
     with ThreadPoolExecutor(len(LINES)) as pool:
         for future in [pool.submit(_line, cluster, line) for line in LINES]:
             future.result()
     _line(cluster, LAST)
+
+
+def _chart(cluster: str, values: Json, *, namespace: str, release: str) -> list[Json]:
+    """The chart of a HelmRelease: the sandbox knows two."""
+    if "externalURL" in values:
+        return harbor.chart(cluster, values, namespace=namespace, release=release)
+    return spegel.render(values, namespace=namespace, release=release)
 
 
 def _line(cluster: Cluster, steps: tuple[Step, ...]) -> None:

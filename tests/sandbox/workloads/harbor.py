@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import typing as t
 
@@ -18,7 +19,7 @@ if t.TYPE_CHECKING:
     from ..api import Json
     from ..cluster import Cluster
 
-__all__ = ["ADMIN_PASSWORD", "COMPONENTS", "config_maps", "install"]
+__all__ = ["ADMIN_PASSWORD", "COMPONENTS", "chart", "config_maps", "install"]
 
 ADMIN_PASSWORD = "Harbor12345"
 VERSION = "2.15.2"
@@ -59,14 +60,34 @@ def _robots() -> Json:
     return {robot.name: {"secret": robot.secret, "permissions": {"library": rights[robot]}} for robot in rights}
 
 
-def _objects(cluster: str) -> list[Json]:
+def chart(cluster: str, values: Json, *, namespace: str, release: str) -> list[Json]:
+    """What a HelmRelease changes of the release at the start: both ConfigMaps and the Deployments that take them."""
+    core_url = "http://harbor-core:80"
+    objects = {
+        (one["kind"], one["metadata"]["name"]): one for one in _objects(cluster, values["externalURL"], core_url)
+    }
+    found = []
+    for component, config_map in (("core", "harbor-core"), ("jobservice", "harbor-jobservice-env")):
+        settings, deployment = objects["ConfigMap", config_map], objects["Deployment", f"harbor-{component}"]
+        template = deployment["spec"]["template"]
+        template["spec"]["containers"][0]["env"] += values.get(component, {}).get("extraEnvVars", [])
+        content = json.dumps(settings["data"], sort_keys=True).encode()
+        template["metadata"]["annotations"]["checksum/configmap"] = hashlib.sha256(content).hexdigest()
+        found += [settings, deployment]
+    prefix = "helm.toolkit.fluxcd.io"
+    for one in found:
+        one["metadata"]["labels"] |= {f"{prefix}/name": release, f"{prefix}/namespace": namespace}
+    return found
+
+
+def _objects(cluster: str, external_url: str = "", core_url: str = "") -> list[Json]:
     era, model = ERAS[cluster], by_name(cluster)
     exposed = (model.harbor_namespace, "harbor") in model.balanced
     return manifests.objects(
         "harbor",
         cluster=model,
-        external_url=era.external_url,
-        core_url=era.core_url,
+        external_url=external_url or era.external_url,
+        core_url=core_url or era.core_url,
         core_cluster_ip="" if exposed else era.internal_address,
         exposed_cluster_ip=era.internal_address if exposed else "",
         harbor_version=VERSION,

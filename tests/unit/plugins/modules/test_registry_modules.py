@@ -147,9 +147,12 @@ def _map(name, data):
 
 
 def _deployment(component):
+    name, labels = f"harbor-{component}", {"component": component}
     container = {"name": component, "image": "goharbor/harbor:v2.15.2", "ports": [{"containerPort": 8080}]}
-    spec = {"selector": {"matchLabels": {"component": component}}, "template": {"spec": {"containers": [container]}}}
-    return {"kind": "Deployment", "metadata": {"namespace": "harbor", "name": f"harbor-{component}"}, "spec": spec}
+    container["envFrom"] = [{"configMapRef": {"name": name}}]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"kind": "Deployment", "metadata": {"namespace": "harbor", "name": name, "labels": labels}, "spec": spec}
 
 
 def _pod(component):
@@ -162,16 +165,18 @@ def _pod(component):
 @pytest.fixture
 def harbor(monkeypatch):
     """The cluster that harbor_core_patch finds; a dry run leaves it as it is."""
-    module = importlib.import_module(f"{PLUGINS}.harbor_core_patch")
+    modules = [importlib.import_module(f"{PLUGINS}.{name}") for name in ("harbor_core_patch", "harbor_doctor")]
     monkeypatch.setattr(_kubernetes, "POLL_SECONDS", 0.01)
     cluster = HarborCluster()
     with loopback.serve(cluster.answer) as cluster.port:
 
         def connect(_params, *, dry_run):
+            cluster.dry_run = dry_run
             cluster.merge = (lambda *_args: {}) if dry_run else FakeCluster.merge.__get__(cluster)
             return cluster
 
-        monkeypatch.setattr(module, "Cluster", connect)
+        for module in modules:
+            monkeypatch.setattr(module, "Cluster", connect)
         yield cluster
 
 
@@ -203,6 +208,38 @@ def test_harbor_refuses_before_anything_is_written(run, harbor):
     found = run("harbor_core_patch", namespace="harbor", external_url=NAME)
     assert "external_url: 'harbor.example.com' has no scheme" in found["msg"]
     assert harbor.writes == []
+
+
+def test_harbor_in_files(run, tmp_path):
+    """Patches as a guide makes them, predicted, made, made no more, and taken back with their files."""
+    path = tmp_path / "kustomization.yaml"
+    path.write_bytes(b"resources:\r\n  - harbor.yaml\r\n")
+    wanted = {"path": str(path), "external_url": f"https://{NAME}"}
+    core_url = "http://harbor-core.a.svc.cluster.local:80"
+    steps = [run("harbor_core_patch", **wanted, core_url=core_url, check=check) for check in (True, False, True, False)]
+    assert [step["changed"] for step in steps] == [True, True, False, False]
+    assert [steps[1][key] == steps[0][key] for key in ("diff", "files", "realms", "before", "after")] == [True] * 5
+    patches = tmp_path / "patches"
+    assert sorted(steps[1]["files"]) == sorted(map(str, [path, *patches.iterdir()]))
+    assert f"  CORE_URL: {core_url}\n" in (patches / "harbor-core-cm-patch.yaml").read_text()
+    assert steps[1]["realms"]["harbor-core.a.svc.cluster.local:80"] == {
+        "before": "https://harbor-core.a.svc.cluster.local:80/service/token",
+        "after": f"{core_url}/service/token",
+    }
+    back = run("harbor_core_patch", **wanted, state="absent")
+    assert back["changed"]
+    assert path.read_bytes() == b"resources:\r\n  - harbor.yaml\r\n"
+    assert list(patches.iterdir()) == []
+
+
+def test_harbor_doctor(run, harbor):
+    asked = {"namespace": "harbor", "external_url": f"https://{NAME}", "hosts": [NAME], "registry": NAME}
+    found = run("harbor_doctor", **asked)
+    assert not found["changed"]
+    assert [one["kind"] for one in found["troubles"]] == ["realm"]
+    assert (found["local_replication"], found["runs"], found["health"]) == (True, [], WELL)
+    harbor.objects["ConfigMap", "harbor", "harbor-jobservice-env"]["data"]["CORE_URL"] = "http://other"
+    assert [one["kind"] for one in run("harbor_doctor", namespace="harbor")["troubles"]] == ["replication"]
 
 
 def spegel_daemon_set():

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"os"
+	"time"
 
 	"splithorizon.example/sandbox/harbor/internal/core"
 	"splithorizon.example/sandbox/harbor/internal/service"
@@ -18,6 +19,9 @@ func main() {
 func run() error {
 	config, err := core.FromEnvironment(os.Getenv)
 	if err != nil {
+		return err
+	}
+	if err := core.AwaitDatabase(context.Background(), config.Database, time.Minute); err != nil {
 		return err
 	}
 	server, err := core.New(context.Background(), config)

@@ -8,6 +8,7 @@ package core
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -22,6 +23,7 @@ type Config struct {
 	CoreURL       string // CORE_URL, without a closing slash
 	RegistryURL   *url.URL
 	JobserviceURL string
+	Database      string // POSTGRESQL_HOST and POSTGRESQL_PORT; empty: none is waited for, and none is ill
 
 	AdminPassword    string // HARBOR_ADMIN_PASSWORD
 	RegistryUser     string // REGISTRY_CREDENTIAL_USERNAME
@@ -76,6 +78,9 @@ func FromEnvironment(get func(string) string) (Config, error) {
 		if _, err := os.Stat(defaultKeyPath); err == nil {
 			config.TokenKeyPath = defaultKeyPath
 		}
+	}
+	if host := get("POSTGRESQL_HOST"); host != "" {
+		config.Database = net.JoinHostPort(host, or("POSTGRESQL_PORT", "5432"))
 	}
 	for name, value := range map[string]string{"EXT_ENDPOINT": config.ExtEndpoint, "CORE_URL": config.CoreURL} {
 		if value == "" {

@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"sync"
 	"time"
 )
 
-const probeTimeout = 5 * time.Second
+const (
+	probeTimeout = 5 * time.Second
+	retryPause   = 300 * time.Millisecond
+)
 
 type component struct {
 	Error  string `json:"error,omitempty"`
@@ -26,21 +30,57 @@ type health struct {
 	errors map[string]error
 }
 
-// The sandbox has no database, portal, Redis or registry controller; core answers for them.
+// The sandbox has no portal, Redis or registry controller; core answers for them.
 var components = []string{"core", "database", "jobservice", "portal", "redis", "registry", "registryctl"}
 
 func newHealth(ctx context.Context, config Config) *health {
 	unknown := errors.New("unknown status")
 	h := &health{errors: map[string]error{"jobservice": unknown, "registry": unknown}}
-	go h.watch(ctx, "jobservice", config.JobserviceURL+"/api/v1/stats", config.HealthPeriod)
-	go h.watch(ctx, "registry", config.RegistryURL.String()+"/", config.HealthPeriod)
+	client := &http.Client{Timeout: probeTimeout}
+	for name, address := range map[string]string{
+		"jobservice": config.JobserviceURL + "/api/v1/stats",
+		"registry":   config.RegistryURL.String() + "/",
+	} {
+		go h.watch(ctx, name, config.HealthPeriod, func() error { return probe(ctx, client, address) })
+	}
+	if config.Database != "" {
+		h.errors["database"] = unknown
+		go h.watch(ctx, "database", config.HealthPeriod, func() error { return ping(ctx, config.Database) })
+	}
 	return h
 }
 
-func (h *health) watch(ctx context.Context, name, address string, period time.Duration) {
-	client := &http.Client{Timeout: probeTimeout}
+// ping opens a connection to the database, which is all the sandbox has of one.
+func ping(ctx context.Context, address string) error {
+	dialer := net.Dialer{Timeout: probeTimeout}
+	connection, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("failed to run SQL \"SELECT 1\": %w", err)
+	}
+	return connection.Close()
+}
+
+// AwaitDatabase returns when the database takes connections. Harbor gives up after a minute, and ends.
+func AwaitDatabase(ctx context.Context, address string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for address != "" {
+		err := ping(ctx, address)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(retryPause):
+		}
+	}
+	return nil
+}
+
+func (h *health) watch(ctx context.Context, name string, period time.Duration, check func() error) {
 	for ctx.Err() == nil {
-		err := probe(ctx, client, address)
+		err := check()
 		h.mutex.Lock()
 		h.errors[name] = err
 		h.mutex.Unlock()

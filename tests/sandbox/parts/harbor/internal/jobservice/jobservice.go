@@ -4,10 +4,48 @@
 package jobservice
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 )
+
+const retryPause = 300 * time.Millisecond
+
+// AwaitCore returns when core answers at CORE_URL. Harbor's job service reads its settings there before it serves
+// anything, tries five times with growing pauses, and ends.
+func AwaitCore(ctx context.Context, coreURL string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := ask(ctx, coreURL+"/api/v2.0/ping")
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("job context initialization error: %w", err)
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func ask(ctx context.Context, address string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", address, answer.Status)
+	}
+	return nil
+}
 
 type pool struct {
 	ID          string   `json:"worker_pool_id"`
