@@ -13,6 +13,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils import _erro
 from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_config import meaning
 from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_toml import plan
 from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_wanted import Entry
+from corpus.buildkit import examined, files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,3 +111,13 @@ def test_what_is_wanted_is_there_and_nothing_else_is_gone(text: str, wanted: lis
 def test_put_in_and_taken_out_gives_the_text_back(text: str) -> None:
     added = plan(text=text, wanted=[Entry(host=NEW, settings={"ca": ["/ca.crt"]})], where="").after
     assert plan(text=added, wanted=[Entry(host=NEW, present=False)], where="").after == text
+
+
+@pytest.mark.captures
+def test_every_real_file_is_edited_and_restored_or_holds_none(captures: Path) -> None:
+    found = [examined(name, text) for name, text in files(captures / "corpus" / "buildkit")]
+    assert len(found) == 21
+    assert {each.refused for each in found if each.kind == "TOML"} == {""}
+    refused = [each for each in found if each.refused]
+    assert len(refused) == 4
+    assert {each.refused for each in refused} == {"it has no text under buildkitd.toml or buildkitd-config-inline"}
