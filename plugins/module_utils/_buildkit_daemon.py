@@ -13,38 +13,24 @@ import json
 import typing as t
 from dataclasses import dataclass
 
+from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_find import (
+    DUE,
+    KINDS,
+    mounting,
+)
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import NotReady, RegistryError
 from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import wait_until
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_find import Workload
+    from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster
 
-    from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes import Cluster, Json
-
-__all__ = ["Busy", "Daemons", "Workload", "mounts", "running_builds"]
+__all__ = ["Busy", "Daemons", "running_builds"]
 
 APPS = "apps/v1"
-KINDS = ("Deployment", "StatefulSet", "DaemonSet")
-DUE = "splithorizon.registry/restart-due"
 STAMP = "kubectl.kubernetes.io/restartedAt"
 _HISTORIES = ("debug", "histories", "--format", "{{json .}}")
 _DELETED = 2  # BuildHistoryEventType of BuildKit's control API
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workload:
-    """A Deployment, StatefulSet or DaemonSet, its container that mounts the ConfigMap, and where that listens."""
-
-    kind: str
-    name: str
-    container: str
-    address: str
-    selector: str
-    due: bool
-
-    @property
-    def where(self) -> str:
-        return f"{self.kind}/{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,24 +39,6 @@ class Busy:
 
     builds: int = 0
     unknown: str = ""
-
-
-def mounts(kind: str, found: Json, config_map: str) -> Workload | None:
-    """The workload if one of its containers mounts the ConfigMap."""
-    template = found["spec"]["template"]["spec"]
-    volumes = {one["name"] for one in template.get("volumes") or [] if config_map in _config_maps(one)}
-    for container in template["containers"]:
-        if volumes & {mount["name"] for mount in container.get("volumeMounts") or []}:
-            labels = found["spec"]["selector"].get("matchLabels") or {}
-            return Workload(
-                kind=kind,
-                name=found["metadata"]["name"],
-                container=container["name"],
-                address=_address([*(container.get("command") or []), *(container.get("args") or [])]),
-                selector=",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-                due=DUE in (found["metadata"].get("annotations") or {}),
-            )
-    return None
 
 
 def running_builds(histories: str) -> int:
@@ -86,20 +54,6 @@ def running_builds(histories: str) -> int:
     return len(running)
 
 
-def _config_maps(volume: Json) -> Iterator[str]:
-    yield (volume.get("configMap") or {}).get("name", "")
-    for source in (volume.get("projected") or {}).get("sources") or []:
-        yield (source.get("configMap") or {}).get("name", "")
-
-
-def _address(words: Sequence[str]) -> str:
-    """A socket that buildctl in the same container can use; empty: its own default."""
-    addresses = [word.removeprefix("--addr=") for word in words if word.startswith("--addr=")]
-    addresses += [words[number + 1] for number, word in enumerate(words[:-1]) if word == "--addr"]
-    local = [address for address in addresses if address.startswith("unix://")]
-    return (local or [address.replace("0.0.0.0", "127.0.0.1") for address in addresses] or [""])[0]
-
-
 class Daemons:
     """The workloads of one namespace that mount one ConfigMap."""
 
@@ -109,8 +63,8 @@ class Daemons:
         self._config_map = config_map
 
     def find(self) -> list[Workload]:
-        listed = ((kind, one) for kind in KINDS for one in self._cluster.list(APPS, kind, self._namespace))
-        return [found for kind, one in listed if (found := mounts(kind, one, self._config_map))]
+        listed = ((kind, self._cluster.list(APPS, kind, self._namespace)) for kind in KINDS)
+        return [one for kind, found in listed for one in mounting(kind, found, self._config_map)]
 
     def mark(self, workload: Workload) -> None:
         """Write down that a restart is due."""

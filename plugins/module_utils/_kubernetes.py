@@ -165,21 +165,30 @@ class Cluster:
             tunnel.close()
 
     def execute(
-        self, namespace: str, pod: str, argv: Sequence[str], *, container: str, seconds: float = CALL_SECONDS
+        self,
+        namespace: str,
+        pod: str,
+        argv: Sequence[str],
+        *,
+        container: str,
+        stdin: str = "",
+        seconds: float = CALL_SECONDS,
     ) -> tuple[int, str, str]:
-        """Exit code, standard output and errors of a command in a container; NotReady where it takes too long."""
+        """Exit code, standard output and errors of a command in a container; NotReady where it takes too long.
+
+        The end of ``stdin`` cannot be told: the command has to know how much it reads.
+        """
         from kubernetes.stream import ws_client  # noqa: PLC0415
 
-        query = [
-            ("container", container),
-            ("stdout", "true"),
-            ("stderr", "true"),
-            *(("command", word) for word in argv),
-        ]
+        streams = {"stdin": bool(stdin), "stdout": True, "stderr": True}
+        query = [("container", container), *((name, "true") for name, wanted in streams.items() if wanted)]
+        query += [("command", word) for word in argv]
         what = f"exec in pod {namespace}/{pod}"
         call = functools.partial(ws_client.websocket_call, _preload_content=False)
         client = self._websocket(call, namespace, pod, "exec", query=query, what=what)
         try:
+            if stdin:
+                client.write_stdin(stdin)
             client.run_forever(timeout=seconds)
             if client.is_open():
                 raise NotReady(f"{argv[0]} did not end within {seconds:g} s", where=what)

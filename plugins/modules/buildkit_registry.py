@@ -252,7 +252,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._kubernetes 
 from ansible_collections.splithorizon.registry.plugins.module_utils._text_files import read_text, write_bytes
 
 if t.TYPE_CHECKING:
-    from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_daemon import Workload
+    from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_find import Workload
     from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_toml import BuildkitPlan
     from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_wanted import Entry
 

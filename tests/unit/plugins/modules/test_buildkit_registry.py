@@ -10,7 +10,8 @@ import typing as t
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_daemon import DUE, STAMP
+from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_daemon import STAMP
+from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_find import DUE
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Unreachable
 from ansible_collections.splithorizon.registry.plugins.modules import buildkit_registry
 from fake_cluster import FakeCluster
