@@ -62,7 +62,7 @@ def _entry(item: Mapping[str, t.Any]) -> Entry:
     where = f"registries, {item['host']}"
     host = registry_host(item["host"], where=where)
     settings = {key: item[key] for key in SETTINGS if item.get(key) is not None}
-    present = item["state"] == "present"
+    present = item.get("state", "present") == "present"
     if not present and settings:
         raise BadInput(f"{', '.join(settings)} is given with state: absent", where=where, cure="Give one of them")
     if item.get("replaced_by") and present:

@@ -44,7 +44,7 @@ EXAMPLES = r"""
       - host: harbor-core.default.svc.cluster.local
         state: absent
         replaced_by: harbor.example.com
-  loop: "{{ builders.daemons | selectattr('config_map') }}"
+  loop: "{{ builders.texts }}"
 """
 
 RETURN = r"""
@@ -94,6 +94,27 @@ daemons:
       returned: always
       type: str
       sample: buildkitd.toml
+texts:
+  description: Where their texts are, each once, for daemons may share one.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    namespace:
+      description: Namespace of the ConfigMap.
+      returned: always
+      type: str
+      sample: buildkit
+    config_map:
+      description: Its name.
+      returned: always
+      type: str
+      sample: buildkitd-config
+    key:
+      description: The key in it.
+      returned: always
+      type: str
+      sample: buildkitd.toml
 """
 
 import typing as t
@@ -107,8 +128,10 @@ SPEC: dict[str, t.Any] = {"namespace": {"type": "str"}}
 
 
 def step(module: AnsibleModule) -> tuple[list[Change], dict[str, t.Any]]:
-    cluster = Cluster(module.params)
-    return [], {"daemons": [found.shown for found in workloads(cluster, module.params["namespace"])]}
+    found = workloads(Cluster(module.params), module.params["namespace"])
+    places = dict.fromkeys((one.namespace, one.config_map, one.key) for one in found if one.config_map)
+    texts = [{"namespace": namespace, "config_map": name, "key": key} for namespace, name, key in places]
+    return [], {"daemons": [one.shown for one in found], "texts": texts}
 
 
 def main() -> t.NoReturn:

@@ -18,9 +18,11 @@ if t.TYPE_CHECKING:
 
     from .inside import Inside
 
-__all__ = ["DAEMON", "build", "docker_config"]
+__all__ = ["DAEMON", "SHORT", "build", "docker_config"]
 
 DAEMON = "tcp://buildkitd.buildkit.svc.cluster.local:1234"
+# Harbor's Service in alpha, by a name that CORE_URL does not have.
+SHORT = "harbor-core.default"
 SECONDS = 60
 # Credentials come by standard input: a command line is for all to see.
 SCRIPT = """
@@ -39,12 +41,26 @@ buildctl --addr "$BUILDKITD" build --progress=plain --frontend=dockerfile.v0 \\
 
 
 def build(
-    inside: Inside, cluster: str, image: str, *flags: str, base: str = "scratch", content: str = "built"
+    inside: Inside,
+    cluster: str,
+    image: str,
+    *flags: str,
+    base: str = "scratch",
+    content: str = "built",
+    output: str = "",
 ) -> CompletedProcess[str]:
-    """Push ``image``, a file on top of ``base``; ``flags`` are more of buildctl's. The exit code is the caller's."""
+    """Push ``image``, a file on top of ``base``. ``flags`` are more of buildctl's, ``output`` is more of --output.
+
+    The exit code is the caller's to judge.
+    """
     words = ("exec", "-i", "-n", "toolbox", "toolbox", "--", "env", f"BUILDKITD={DAEMON}", "sh", "-c", SCRIPT, "sh")
-    told = (f"FROM {base}\nCOPY file /{content}", content, f"--output=type=image,name={image},push=true", *flags)
-    config = docker_config(REGISTRY_NAME, ERAS[cluster].internal)
+    told = (
+        f"FROM {base}\nCOPY file /{content}",
+        content,
+        f"--output=type=image,name={image},push=true{output}",
+        *flags,
+    )
+    config = docker_config(REGISTRY_NAME, ERAS[cluster].internal, SHORT)
     return inside.run("kubectl", f"--context={cluster}", *words, *told, stdin=config, seconds=SECONDS)
 
 

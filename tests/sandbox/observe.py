@@ -11,8 +11,10 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
+from . import builds
 from .model import CLUSTERS, REGISTRY_NAME
 from .paths import TESTS
+from .workloads.era import ERAS
 
 if t.TYPE_CHECKING:
     from .inside import Inside
@@ -34,12 +36,16 @@ class NodeView:
 
 @dataclass
 class ClusterView:
-    """One cluster, as its pods and nodes see it. ``dns`` is CoreDNS replica → name's form → addresses."""
+    """One cluster, as its pods and nodes see it. ``dns`` is CoreDNS replica → name's form → addresses.
+
+    ``builds``: name of the registry → what came of a build that was pushed by it; none where nobody builds.
+    """
 
     dns: dict[str, dict[str, list[str]]]
     https_from_pod: str
     realm: str
     nodes: dict[str, NodeView] = field(default_factory=dict)
+    builds: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, t.Any]:
         return asdict(self)
@@ -59,7 +65,32 @@ def _cluster(inside: Inside, cluster: ClusterModel, tag: str) -> ClusterView:
         view.nodes[node.name] = NodeView(
             hosts=node_hosts(inside, cluster, node), pull=_pull(inside, cluster, node, tag)
         )
+    if ERAS[cluster.name].builds:
+        view.builds = _builds(inside, cluster, tag)
     return view
+
+
+def _builds(inside: Inside, cluster: ClusterModel, tag: str) -> dict[str, str]:
+    """By Harbor's short name with the insecure flag, and by the name that builders use in this state of the site."""
+    public = cluster.image_name if tag == "after" else ERAS[cluster.name].internal
+    return {
+        builds.SHORT: _build(inside, cluster, builds.SHORT, tag, output=",registry.insecure=true"),
+        public: _build(inside, cluster, public, tag),
+    }
+
+
+def _build(inside: Inside, cluster: ClusterModel, host: str, tag: str, *, output: str = "") -> str:
+    """Pushed with its cache, and built once more from that."""
+    image = f"{host}/library/built:{tag}"
+    took = []
+    for flag in ("--export-cache={},mode=max", "--import-cache={}"):
+        begin = time.monotonic()
+        cache = f"type=registry,ref={image}-cache"
+        done = builds.build(inside, cluster.name, image, flag.format(cache), output=output, content=tag)
+        if done.returncode:
+            return f"fails: {done.stderr.strip().splitlines()[-1].rpartition('failed to solve: ')[2]}"
+        took.append(time.monotonic() - begin)
+    return f"pushed in {took[0]:.1f} s, again from the cache in {took[1]:.1f} s"
 
 
 def pod_dns(inside: Inside, cluster: str) -> dict[str, dict[str, list[str]]]:
