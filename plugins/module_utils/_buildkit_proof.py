@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE to the collection splithorizon.registry.
-"""Talk: a build FROM scratch by a buildkitd of the cluster, pushed, and built once more from the cache it pushed."""
+"""Talk: a build FROM scratch by a buildkitd of the cluster, pushed with its cache, and built once more from that."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_errors import recognise
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import NotReady
+from ansible_collections.splithorizon.registry.plugins.module_utils._registry import PROOF
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_find import Workload
@@ -72,9 +73,8 @@ def prove_build(
             raise NotReady(f"{failure.problem} ({failure.words})", where=where, cure=failure.cure)
         return round(time.monotonic() - begin, 1), output
 
-    cache = f"type=registry,ref={image}-cache"
-    pushed, _output = build(f"--export-cache={cache},mode=max")
-    rebuilt, output = build(f"--import-cache={cache}")
+    pushed, _output = build("--export-cache=type=inline")
+    rebuilt, output = build(f"--import-cache=type=registry,ref={image}")
     if "CACHED" not in output:
         raise NotReady("the second build did not use the cache", where=where)
     return Proof(pushed=pushed, rebuilt=rebuilt)
@@ -91,6 +91,6 @@ def _ready_pod(cluster: Cluster, workload: Workload) -> str:
 
 def _command(workload: Workload, image: str, account: Account) -> list[str]:
     address = ["--addr", workload.address] if workload.address else []
-    output = f"--output=type=image,name={image},push=true"
+    output = f"--output=type=image,name={image},push=true,annotation.{PROOF}=true"
     trust = [f"--registry-auth-tlscontext=host={account.host},ca={account.ca}"] if account.ca else []
     return [*address, "build", "--progress=plain", "--frontend=dockerfile.v0", output, *trust]

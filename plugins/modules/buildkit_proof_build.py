@@ -9,11 +9,10 @@ module: buildkit_proof_build
 short_description: Prove with a build that BuildKit reaches a registry
 version_added: 1.0.0
 description:
-  - Has a buildkitd of the cluster build an image FROM scratch, push it with its cache, and build it once more from
-    that cache. C(buildctl) runs in the daemon's own container, without any insecure flag.
+  - Has a buildkitd of the cluster build an image FROM scratch, push it with its cache in it, and build it once more
+    from that cache. C(buildctl) runs in the daemon's own container, without any insecure flag.
   - Where a build fails, says who could not reach or trust whom, and what helps, with BuildKit's own words.
-  - The image and its cache (O(image) with C(-cache) at the end) stay in the registry;
-    M(splithorizon.registry.registry_proof_image) takes them out.
+  - The image stays in the registry; M(splithorizon.registry.registry_proof_image) takes it out.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - splithorizon.registry._attributes
@@ -75,7 +74,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 pushed:
-  description: Seconds of the build with its push and the export of its cache.
+  description: Seconds of the build with its push.
   returned: success and not in check mode
   type: float
   sample: 0.6

@@ -79,11 +79,11 @@ def test_two_builds_with_the_cache_between_them(run: t.Callable[..., Json]) -> N
         "auths": {"harbor.example.com": {"auth": base64.b64encode(b"robot$ci:very-secret").decode()}}
     }
     shared = ["--addr", "tcp://127.0.0.1:1234", "build", "--progress=plain", "--frontend=dockerfile.v0"]
-    shared += ["--output=type=image,name=harbor.example.com/library/proof:1,push=true"]
+    output = "--output=type=image,name=harbor.example.com/library/proof:1,push=true"
+    shared += [f"{output},annotation.splithorizon.registry.proof=true"]
     shared += ["--registry-auth-tlscontext=host=harbor.example.com,ca=/certs/ca.crt"]
-    cache = "type=registry,ref=harbor.example.com/library/proof:1-cache"
-    assert first[8:] == [*shared, f"--export-cache={cache},mode=max"]
-    assert second[8:] == [*shared, f"--import-cache={cache}"]
+    assert first[8:] == [*shared, "--export-cache=type=inline"]
+    assert second[8:] == [*shared, "--import-cache=type=registry,ref=harbor.example.com/library/proof:1"]
     assert (first[:2], first[6]) == (["timeout", "60"], str(len(config)))
     assert first[7] == second[7] != ""
     assert "very-secret" not in json.dumps([done, first, second])
