@@ -11,13 +11,9 @@ from contextlib import contextmanager
 import loopback
 import pytest
 from ansible.module_utils.testing import patch_module_args
-<<<<<<< HEAD
 from ansible_collections.splithorizon.registry.plugins.module_utils import _cluster_survey, _http
-from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Lookup, PodView
-=======
-from ansible_collections.splithorizon.registry.plugins.module_utils import _coredns, _http
 from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_find import DUE
->>>>>>> 81952a4 (Role image_builders: finds BuildKit daemons, leads them to the registry and proves them with a build)
+from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Lookup, PodView
 from fake_cluster import FakeCluster
 from fake_harbor import REPOSITORY, ROBOT, FakeHarbor
 from fake_harbor_api import ADMIN, FakeHarborApi
@@ -76,17 +72,16 @@ def deployment(name):
     )
 
 
-<<<<<<< HEAD
 def replica(address):
     """One that leads the name to this address, and the target to the alias."""
     bare, target = (Lookup(name=f"{name}.", a=(ip,)) for name, ip in ((NAME, address), (TARGET, "10.96.0.9")))
     return PodView(pod="a", node="n", lookups=(bare,), target=target)
-=======
+
+
 def builder():
     container = {"name": "daemon", "image": "moby/buildkit:v0.30.0", "volumeMounts": [{"name": "config"}]}
     pod = {"containers": [container], "volumes": [{"name": "config", "configMap": {"name": "config"}}]}
     return thing("Deployment", "build", "buildkitd", spec={"selector": {}, "template": {"spec": pod}})
->>>>>>> 81952a4 (Role image_builders: finds BuildKit daemons, leads them to the registry and proves them with a build)
 
 
 def site():
