@@ -14,11 +14,22 @@ import sys
 import tempfile
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUILD_SECONDS = 40
 START_SECONDS = 20
-DAEMON = ("buildkitd", "--oci-worker=true", "--oci-worker-binary=/bin/true", "--oci-worker-snapshotter=native")
+DAEMON = (
+    "buildkitd",
+    "--oci-worker=true",
+    "--oci-worker-binary=/bin/true",
+    "--oci-worker-snapshotter=native",
+    "--oci-worker-net=host",
+)
 
 
 class Run(t.TypedDict):
@@ -49,27 +60,24 @@ def main() -> None:
 
 
 def run_all(folder: Path, told: dict[str, t.Any]) -> list[Answer]:
+    """Daemons side by side, the runs of each one after the other."""
     hosts = folder / "hosts"
     names = "".join(f"{address} {name}\n" for name, address in told["hosts"].items())
     hosts.write_text(Path("/etc/hosts").read_text() + names)
     subprocess.run(["mount", "--bind", str(hosts), "/etc/hosts"], check=True)
-    (folder / "context").mkdir()
-    (folder / "context" / "Dockerfile").write_text("FROM scratch\nCOPY file /file\n")
-    daemons: dict[tuple[str, bool], tuple[str, subprocess.Popen[bytes]]] = {}
-    try:
-        for run in told["runs"]:
-            key = run["toml"], "daemon" in run["trust"]
-            if key not in daemons:
-                daemons[key] = start(folder / str(len(daemons)), run["toml"], told["ca"] if key[1] else None)
-        for address, process in daemons.values():
-            wait(address, process)
-        return [
-            build(folder, daemons[run["toml"], "daemon" in run["trust"]][0], run, told["ca"]) for run in told["runs"]
-        ]
-    finally:
-        for _address, process in daemons.values():
-            process.kill()
-            process.wait()
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for number, run in enumerate(told["runs"]):
+        groups.setdefault((run["toml"], "daemon" in run["trust"]), []).append(number)
+    answers: dict[int, Answer] = {}
+
+    def group(numbers: list[int]) -> None:
+        with daemon(folder / f"daemon-{numbers[0]}", told["runs"][numbers[0]], told["ca"]) as address:
+            for number in numbers:
+                answers[number] = build(folder / f"run-{number}", address, told["runs"][number], told["ca"])
+
+    with ThreadPoolExecutor(len(groups)) as pool:
+        list(pool.map(group, groups.values()))
+    return [answers[number] for number in sorted(answers)]
 
 
 def trusting(ca: str | None) -> dict[str, str]:
@@ -77,42 +85,43 @@ def trusting(ca: str | None) -> dict[str, str]:
     return {"SSL_CERT_FILE": ca or "/dev/null", "SSL_CERT_DIR": "/nonexistent"}
 
 
-def start(folder: Path, toml: str, ca: str | None) -> tuple[str, subprocess.Popen[bytes]]:
+@contextmanager
+def daemon(folder: Path, run: Run, ca: str) -> Iterator[str]:
+    """The address of a buildkitd as the run wants it."""
     folder.mkdir()
-    (folder / "buildkitd.toml").write_text(toml)
-    address = f"unix://{folder}/socket"
-    places = ("--config", str(folder / "buildkitd.toml"), "--root", str(folder / "root"), "--addr", address)
+    (folder / "buildkitd.toml").write_text(run["toml"])
+    socket = folder / "socket"
+    places = ("--config", str(folder / "buildkitd.toml"), "--root", str(folder / "root"), "--addr", f"unix://{socket}")
+    trust = trusting(ca if "daemon" in run["trust"] else None)
     with (folder / "log").open("wb") as log:
-        return address, subprocess.Popen(
-            [*DAEMON, "--oci-worker-net=host", *places], env={**os.environ, **trusting(ca)}, stdout=log, stderr=log
-        )
-
-
-def wait(address: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + START_SECONDS
-    asked = ["buildctl", "--addr", address, "debug", "workers"]
-    while subprocess.run(asked, capture_output=True, check=False).returncode:
-        if time.monotonic() > end or process.poll() is not None:
-            sys.exit(f"buildkitd does not start: {Path(address.removeprefix('unix://')).with_name('log').read_text()}")
-        time.sleep(0.05)
+        process = subprocess.Popen([*DAEMON, *places], env={**os.environ, **trust}, stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + START_SECONDS
+        while not socket.exists():
+            if time.monotonic() > end or process.poll() is not None:
+                raise SystemExit(f"buildkitd does not start: {(folder / 'log').read_text()}")
+            time.sleep(0.05)
+        yield f"unix://{socket}"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def build(folder: Path, address: str, run: Run, ca: str) -> Answer:
-    context, config = folder / "context", folder / "docker"
-    (context / "file").write_text(run["name"])
-    config.mkdir(exist_ok=True)
-    (config / "config.json").write_text(
-        json.dumps({"auths": {host: {"auth": auth} for host, auth in run["auth"].items()}})
-    )
-    words = ["build", "--progress=plain", "--frontend=dockerfile.v0", f"--local=context={context}"]
-    words += [f"--local=dockerfile={context}", f"--output=type=image,name={run['image']},push=true{run['flags']}"]
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY file /file\n")
+    (folder / "file").write_text(run["name"])
+    auths = {host: {"auth": auth} for host, auth in run["auth"].items()}
+    (folder / "config.json").write_text(json.dumps({"auths": auths}))
+    words = ["build", "--progress=plain", "--frontend=dockerfile.v0", f"--local=context={folder}"]
+    words += [f"--local=dockerfile={folder}", f"--output=type=image,name={run['image']},push=true{run['flags']}"]
     if run["cache"]:
         reference = f"type=registry,ref={run['cache']}"
         words += [f"--export-cache={reference},mode=max", f"--import-cache={reference}"]
     environment = {**os.environ, **trusting(ca if "client" in run["trust"] else None), **run["environment"]}
     done = subprocess.run(
         ["buildctl", "--addr", address, *words],
-        env={**environment, "DOCKER_CONFIG": str(config)},
+        env={**environment, "DOCKER_CONFIG": str(folder)},
         capture_output=True,
         text=True,
         timeout=BUILD_SECONDS,

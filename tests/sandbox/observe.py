@@ -88,7 +88,8 @@ def _build(inside: Inside, cluster: ClusterModel, host: str, tag: str, *, output
         cache = f"type=registry,ref={image}-cache"
         done = builds.build(inside, cluster.name, image, flag.format(cache), output=output, content=tag)
         if done.returncode:
-            return f"fails: {done.stderr.strip().splitlines()[-1].rpartition('failed to solve: ')[2]}"
+            said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+            return f"fails: {said[-1].rpartition('failed to solve: ')[2] if said else done.stderr[-200:]}"
         took.append(time.monotonic() - begin)
     return f"pushed in {took[0]:.1f} s, again from the cache in {took[1]:.1f} s"
 
