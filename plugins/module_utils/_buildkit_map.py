@@ -7,8 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_toml import BuildkitPlan, plan
-from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_map import managed_by
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput
+from ansible_collections.splithorizon.registry.plugins.module_utils._object_owner import owner_of
 
 if t.TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ class BuildkitMap:
             raise BadInput("there is no such key", where=self.where, cure=f"Its keys are: {keys}")
         self._metadata: Json = found["metadata"]
         self._text: str = data[self._key]
-        self.managed_by = managed_by(self._metadata)
+        self.managed_by = owner_of(self._metadata, key=self._key).title
 
     def plan(self, wanted: Sequence[Entry]) -> BuildkitPlan:
         return plan(text=self._text, wanted=wanted, where=self.where)
