@@ -11,7 +11,7 @@ FUZZ_SECONDS := 60
 SANDBOX := PYTHONPATH=tests $(BIN)/python -m sandbox
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark fleet-benchmark kill-test corpus talos-corpus tekton-corpus fuzz clean
+.PHONY: help demo sandbox sandbox-down sandbox-shell test lint unit integration molecule collections parts benchmark fleet-benchmark kill-test corpus talos-corpus tekton-corpus buildkit-corpus fuzz clean
 
 help:  ## What there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ talos-corpus: collections  ## Every Talos file of ../shared/corpus/talos: added 
 
 tekton-corpus: collections  ## Every Tekton file of ../shared/corpus/tekton: to HTTPS, to HTTP and back, and compared
 	@PYTHONPATH=tests:.cache/collections $(BIN)/python tests/corpus/tekton.py ../shared/corpus/tekton
+
+buildkit-corpus: collections  ## Every buildkitd.toml of ../shared/corpus/buildkit: added to, taken from, and compared
+	@PYTHONPATH=tests:.cache/collections $(BIN)/python tests/corpus/buildkit.py ../shared/corpus/buildkit
 
 fuzz: collections .cache/fuzz/.done  ## Fuzz the Corefile engine for FUZZ_SECONDS (60)
 	@$(BIN)/python tests/fuzz/seeds.py .cache/fuzz/seeds

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._alias_service import AliasService
+from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_survey import differs, workloads
+from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_wanted import read_entries
 from ansible_collections.splithorizon.registry.plugins.module_utils._coredns import domain_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_object import home_of
 from ansible_collections.splithorizon.registry.plugins.module_utils._corefile_source import plan_source
@@ -48,6 +50,7 @@ __all__ = [
     "dns",
     "gateway",
     "harbor",
+    "image_builders",
     "prove",
     "pull_secrets",
     "robots",
@@ -107,6 +110,14 @@ def spegel(cluster: Cluster, asked: Json) -> bool:
     return bool(found.settings.as_result() != wanted.as_result())
 
 
+def image_builders(cluster: Cluster, asked: Json) -> bool:
+    """Whether M(buildkit_registry) would change the buildkitd.toml of a builder, or restart one."""
+    wanted = read_entries(asked["registries"])
+    # Not any(): each text is read, so that one that cannot be edited shows before the first change.
+    differing = [found for found in workloads(cluster) if differs(cluster, found, wanted)]
+    return bool(differing)
+
+
 def harbor(cluster: Cluster, asked: Json) -> bool:
     """Whether M(harbor_core_patch) would write a setting or restart a Deployment."""
     namespace, fullname = asked["namespace"], asked["fullname"]
@@ -130,6 +141,7 @@ STEPS: dict[str, t.Callable[[Cluster, t.Any], bool]] = {
     "dns": dns,
     "pull_secrets": pull_secrets,
     "spegel": spegel,
+    "image_builders": image_builders,
     "harbor": harbor,
 }
 

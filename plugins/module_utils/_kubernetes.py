@@ -8,6 +8,7 @@ Every call is bounded in time. Writes go to the server in check mode too, as its
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
@@ -26,7 +27,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 
 if t.TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["KUBERNETES_SPEC", "Cluster", "Json", "object_path"]
 
@@ -150,24 +151,11 @@ class Cluster:
     @contextmanager
     def forward(self, namespace: str, pod: str, port: int) -> Iterator[socket.socket]:
         """A socket to ``port`` of ``pod`` through the API server; what the pod sees comes from its own loopback."""
-        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
         from kubernetes.stream import ws_client  # noqa: PLC0415
 
-        # Not stream.portforward with CoreV1Api: to load that class takes three times as long as all that is done here.
-        configuration = self._client.client.configuration
-        path = object_path("v1", "Pod", namespace, pod)
-        marks = configuration.auth_settings().values()
-        try:
-            tunnel = ws_client.portforward_call(
-                configuration,
-                "GET",
-                f"{configuration.host}{path}/portforward",
-                query_params=[("ports", str(port))],
-                headers={mark["key"]: mark["value"] for mark in marks if mark["in"] == "header"},
-            )
-        except ApiException as error:
-            where = f"port-forward to pod {namespace}/{pod}:{port}"
-            raise Unreachable(f"refused: {_reason(error)}", where=where) from error
+        query = [("ports", str(port))]
+        what = f"port-forward to pod {namespace}/{pod}:{port}"
+        tunnel = self._websocket(ws_client.portforward_call, namespace, pod, "portforward", query=query, what=what)
         connection = tunnel.socket(port)
         connection.settimeout(CALL_SECONDS)
         try:
@@ -175,6 +163,56 @@ class Cluster:
         finally:
             connection.close()
             tunnel.close()
+
+    def execute(
+        self,
+        namespace: str,
+        pod: str,
+        argv: Sequence[str],
+        *,
+        container: str,
+        stdin: str = "",
+        seconds: float = CALL_SECONDS,
+    ) -> tuple[int, str, str]:
+        """Exit code, standard output and errors of a command in a container; NotReady where it takes too long.
+
+        The end of ``stdin`` cannot be told: the command has to know how much it reads.
+        """
+        from kubernetes.stream import ws_client  # noqa: PLC0415
+
+        streams = {"stdin": bool(stdin), "stdout": True, "stderr": True}
+        query = [("container", container), *((name, "true") for name, wanted in streams.items() if wanted)]
+        query += [("command", word) for word in argv]
+        what = f"exec in pod {namespace}/{pod}"
+        call = functools.partial(ws_client.websocket_call, _preload_content=False)
+        client = self._websocket(call, namespace, pod, "exec", query=query, what=what)
+        try:
+            if stdin:
+                client.write_stdin(stdin)
+            client.run_forever(timeout=seconds)
+            if client.is_open():
+                raise NotReady(f"{argv[0]} did not end within {seconds:g} s", where=what)
+            output, errors = client.read_stdout(timeout=0), client.read_stderr(timeout=0)
+            return _exit_code(client), output, errors
+        finally:
+            client.close()
+
+    def _websocket(self, call: t.Any, namespace: str, pod: str, part: str, *, query: t.Any, what: str) -> t.Any:
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+
+        # Not stream() with CoreV1Api: to load that class takes three times as long as all that is done here.
+        configuration = self._client.client.configuration
+        marks = configuration.auth_settings().values()
+        try:
+            return call(
+                configuration,
+                "GET",
+                f"{configuration.host}{object_path('v1', 'Pod', namespace, pod)}/{part}",
+                query_params=query,
+                headers={mark["key"]: mark["value"] for mark in marks if mark["in"] == "header"},
+            )
+        except ApiException as error:
+            raise Unreachable(f"refused: {_reason(error)}", where=what) from error
 
     def restart(self, kind: str, namespace: str, name: str, *, stamp: str) -> Json:
         """What ``kubectl rollout restart`` does: an annotation on the pod template. ``stamp`` is a time, RFC 3339."""
@@ -286,6 +324,14 @@ def _connect(auth: Json) -> t.Any:
     for header, value in core._create_headers(**given).items():
         core._set_header(client, header, value)
     return DynamicClient(client, discoverer=lambda _client, _cache_file: None)
+
+
+def _exit_code(client: t.Any) -> int:
+    """Where the command cannot be started, the API server sends a reason without a code."""
+    try:
+        return int(client.returncode)
+    except (KeyError, TypeError, ValueError):
+        return 127
 
 
 def _reason(error: t.Any) -> str:

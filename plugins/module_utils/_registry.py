@@ -30,6 +30,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 from ansible_collections.splithorizon.registry.plugins.module_utils._http import Answer, Client, Origin, parse_url
 
 __all__ = [
+    "PROOF",
     "Challenge",
     "Image",
     "Registry",

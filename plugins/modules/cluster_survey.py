@@ -11,9 +11,9 @@ version_added: 0.1.0
 description:
   - Reads in one process what M(splithorizon.registry.gateway_alias), M(splithorizon.registry.gateway_route_timeout),
     M(splithorizon.registry.coredns_rewrite), M(splithorizon.registry.spegel_registries),
-    M(splithorizon.registry.harbor_core_patch), M(splithorizon.registry.harbor_robot) and
-    M(splithorizon.registry.docker_config_secret) would change, so that a site where nothing differs costs as little as
-    it can. Never changes anything.
+    M(splithorizon.registry.buildkit_registry), M(splithorizon.registry.harbor_core_patch),
+    M(splithorizon.registry.harbor_robot) and M(splithorizon.registry.docker_config_secret) would change, so that a site
+    where nothing differs costs as little as it can. Never changes anything.
   - It plans as those modules do, and gives their errors. It sends nothing, so what the server itself would refuse is
     found by their check mode only.
   - Where no step would change anything, it reads what M(splithorizon.registry.split_horizon) and
@@ -243,6 +243,15 @@ options:
             type: str
             choices: [present, absent]
             default: present
+  image_builders:
+    description: What every buildkitd.toml in the cluster is to say.
+    type: dict
+    suboptions:
+      registries:
+        description: As for M(splithorizon.registry.buildkit_registry).
+        type: list
+        elements: dict
+        required: true
   harbor:
     description: The settings of Harbor's core and jobservice, as for M(splithorizon.registry.harbor_core_patch).
     type: dict
@@ -566,6 +575,7 @@ OPTIONS: dict[str, t.Any] = {
         "removed_registries": STRINGS,
         "talos_mirrors": {"type": "list", "elements": "dict", "default": [], "options": MIRROR},
     },
+    "image_builders": {"registries": {"type": "list", "elements": "dict", "required": True}},
     "harbor": {
         "namespace": REQUIRED,
         "fullname": {"type": "str", "default": "harbor"},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 import typing as t
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import yaml
 from integration.leaks import Leaks
 from integration.module_call import inside_of
 from integration.site_state import state
+from sandbox.builds import build
 from sandbox.model import CLUSTERS, REGISTRY_NAME
 from sandbox.observe import observe, pod_dns
 from sandbox.paths import ROOT
@@ -123,6 +125,22 @@ def test_a_second_run_changes_nothing(sandbox: Inside, https_state: State) -> No
     done = succeeded(sandbox.playbook("site.yml"))
     assert changed(done.stdout) == 0
     assert state(sandbox) == https_state
+
+
+def test_builds_go_by_the_public_name(sandbox: Inside, https_state: State) -> None:
+    """Push, pull and cache; the daemon and the client trust the private authority, and nobody has an insecure flag."""
+    text = json.loads(sandbox.kubectl("alpha", "get", "-n", "buildkit", "configmap", "buildkitd-config", "-o", "json"))
+    registries = tomllib.loads(text["data"]["buildkitd.toml"])["registry"]
+    assert registries == {"harbor.example.com": {"ca": ["/etc/registry-ca/ca.crt"]}}
+    image = "harbor.example.com/library/site"
+    cache = f"type=registry,ref={image}:cache"
+    pushed = succeeded(build(sandbox, "alpha", f"{image}:1", f"--export-cache={cache},mode=max"))
+    assert "CACHED" not in pushed.stderr
+    prune = ("exec", "-n", "buildkit", "deployment/buildkitd", "--", "buildctl", "prune", "--all")
+    sandbox.kubectl("alpha", *prune)
+    assert "CACHED" in succeeded(build(sandbox, "alpha", f"{image}:1", f"--import-cache={cache}")).stderr
+    sandbox.kubectl("alpha", *prune)
+    succeeded(build(sandbox, "alpha", f"{image}:2", base=f"{image}:1", content="second"))
 
 
 def test_the_doctor_finds_only_the_reboots_that_are_owed_and_changes_nothing(

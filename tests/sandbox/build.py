@@ -34,6 +34,7 @@ BIN = ROOT / ".cache" / "sandbox" / "bin"
 KUBERNETES = "v1.36.3"
 TALOS = "v1.13.0"
 ETCD = "3.6.9"
+BUILDKIT = "v0.30.0"  # whose pushes were recorded with a real Harbor
 ENVOY = "1.40.0"
 
 BUILD_SECONDS = 45 * 60
@@ -68,6 +69,11 @@ def _kubernetes(name: str, *version_command: str) -> Program:
     return Program(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", variables, version_command, KUBERNETES)
 
 
+def _buildkit(name: str) -> Program:
+    version = {"github.com/moby/buildkit/version.Version": BUILDKIT}
+    return Program(name, "buildkit", f"github.com/moby/buildkit/cmd/{name}", version, ("--version",), BUILDKIT)
+
+
 PROGRAMS = (
     _kubernetes("kubectl", "version", "--client"),
     _kubernetes("kube-apiserver", "--version"),
@@ -96,6 +102,8 @@ PROGRAMS = (
     ),
     Program("talos-node", "talos", "./cmd/talos-node"),
     Program("pod-runtime", "talos", "./cmd/pod-runtime"),
+    _buildkit("buildkitd"),
+    _buildkit("buildctl"),
     Program("envoy-gateway", "gateway", "github.com/envoyproxy/gateway/cmd/envoy-gateway"),
 )
 

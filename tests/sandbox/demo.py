@@ -9,8 +9,9 @@ import typing as t
 from contextlib import contextmanager
 
 from . import keeper
+from .builds import SHORT
 from .inside import Inside
-from .model import CLUSTERS
+from .model import CLUSTERS, REGISTRY_NAME
 from .observe import observe
 from .paths import paths
 from .process import Failed
@@ -81,6 +82,7 @@ def _broken(inside: Inside, before: dict[str, ClusterView], after: dict[str, Clu
             yield f"{cluster.name}: HTTPS by the public name from a pod: {new.https_from_pod}"
         if new.realm != "https://harbor.example.com/service/token":
             yield f"{cluster.name}: the realm is {new.realm}"
+        yield from _broken_builds(cluster.name, old, new)
         for pod, answers in new.dns.items():
             if answers["bare"] != [alias]:
                 yield f"{cluster.name}: {pod} answers {answers['bare']}, not the alias Service's {alias}"
@@ -89,6 +91,15 @@ def _broken(inside: Inside, before: dict[str, ClusterView], after: dict[str, Clu
         for name, node in new.nodes.items():
             if f"({cluster.gateway_address})" not in node.pull:
                 yield f"{name}: {node.pull}"
+
+
+def _broken_builds(name: str, old: ClusterView, new: ClusterView) -> Iterator[str]:
+    for host, came_of in old.builds.items():
+        wanted = "fails: failed to fetch oauth token: " if host == SHORT else "pushed"
+        if not came_of.startswith(wanted):
+            yield f"{name}: before the migration, a build pushed to {host}: {came_of}"
+    if new.builds and not new.builds[REGISTRY_NAME].startswith("pushed"):
+        yield f"{name}: a build pushed to {REGISTRY_NAME}: {new.builds[REGISTRY_NAME]}"
 
 
 def _alias_address(inside: Inside, cluster: str) -> str:
@@ -115,6 +126,8 @@ def _rows(old: ClusterView, new: ClusterView) -> Iterator[tuple[str, str, str]]:
             yield f"{pod} answers a pod, {FORMS[form]}", ", ".join(was), ", ".join(new.dns[pod][form])
     yield "https by the public name, from a pod", old.https_from_pod, new.https_from_pod
     yield "realm, from a pod", old.realm, new.realm
+    for host in dict.fromkeys([*old.builds, *new.builds]):
+        yield f"a build, pushed to {host}", old.builds.get(host, ""), new.builds.get(host, "")
     for node, view in new.nodes.items():
         for registry in sorted({*old.nodes[node].hosts, *view.hosts}):
             was, now = (" ".join(hosts.get(registry, [])) for hosts in (old.nodes[node].hosts, view.hosts))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from .model import by_name
 from .process import Failed
-from .workloads import certificates, coredns, gateway, harbor, spegel, talos
+from .workloads import buildkit, certificates, coredns, gateway, harbor, spegel, talos
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,6 +169,9 @@ class Faults:
         if self._restore(harbor.config_maps(self.name)):
             for component in ("harbor-core", "harbor-jobservice"):
                 self._kubectl("-n", self.model.harbor_namespace, "rollout", "restart", f"deployment/{component}")
+        if self._restore(buildkit.config_maps(self.name)):
+            self._kubectl("-n", buildkit.NAMESPACE, "rollout", "restart", "deployment/buildkitd")
+            self._rolled_out(buildkit.NAMESPACE, "deployment/buildkitd")
         for component in harbor.COMPONENTS:
             self._rolled_out(self.model.harbor_namespace, f"deployment/{component}")
         self.serve("good")

@@ -11,10 +11,14 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
+from . import builds
 from .model import CLUSTERS, REGISTRY_NAME
 from .paths import TESTS
+from .workloads.era import ERAS
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .inside import Inside
     from .model import ClusterModel, NodeModel
 
@@ -34,12 +38,16 @@ class NodeView:
 
 @dataclass
 class ClusterView:
-    """One cluster, as its pods and nodes see it. ``dns`` is CoreDNS replica → name's form → addresses."""
+    """One cluster, as its pods and nodes see it. ``dns`` is CoreDNS replica → name's form → addresses.
+
+    ``builds``: name of the registry → what came of a build that was pushed by it; none where nobody builds.
+    """
 
     dns: dict[str, dict[str, list[str]]]
     https_from_pod: str
     realm: str
     nodes: dict[str, NodeView] = field(default_factory=dict)
+    builds: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, t.Any]:
         return asdict(self)
@@ -59,7 +67,35 @@ def _cluster(inside: Inside, cluster: ClusterModel, tag: str) -> ClusterView:
         view.nodes[node.name] = NodeView(
             hosts=node_hosts(inside, cluster, node), pull=_pull(inside, cluster, node, tag)
         )
+    if ERAS[cluster.name].builds:
+        view.builds = _builds(inside, cluster, tag)
     return view
+
+
+def _builds(inside: Inside, cluster: ClusterModel, tag: str) -> dict[str, str]:
+    """By Harbor's short name with the insecure flag, and by the name that builders use in this state of the site."""
+    name = cluster.image_name if tag == "after" else ERAS[cluster.name].internal
+    cache = f"type=registry,ref={name}/library/built:{tag}-cache"
+    cached = ([f"--export-cache={cache},mode=max"], [f"--import-cache={cache}"])
+    return {
+        builds.SHORT: _built(inside, cluster, builds.SHORT, tag, [[]], output=",registry.insecure=true"),
+        name: _built(inside, cluster, name, tag, cached),
+    }
+
+
+def _built(
+    inside: Inside, cluster: ClusterModel, host: str, tag: str, flags: Iterable[list[str]], *, output: str = ""
+) -> str:
+    """What came of a build with each of these flags, one after the other."""
+    took = []
+    for words in flags:
+        begin = time.monotonic()
+        done = builds.build(inside, cluster.name, f"{host}/library/built:{tag}", *words, output=output, content=tag)
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+            return f"fails: {said[-1].rpartition('failed to solve: ')[2] if said else done.stderr[-200:]}"
+        took.append(f"{time.monotonic() - begin:.1f} s")
+    return f"pushed in {', from its cache in '.join(took)}"
 
 
 def pod_dns(inside: Inside, cluster: str) -> dict[str, dict[str, list[str]]]:

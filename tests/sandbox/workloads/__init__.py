@@ -9,7 +9,7 @@ import typing as t
 from concurrent.futures import ThreadPoolExecutor
 
 from ..helm_standin import HelmStandIn
-from . import check, coredns, crds, gateway, harbor, images, spegel, talos, toolbox
+from . import buildkit, check, coredns, crds, gateway, harbor, images, spegel, talos, toolbox
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ LINES: tuple[tuple[Step, ...], ...] = (
     (("CoreDNS", coredns.install), ("Harbor", harbor.install), ("images library/app", images.install)),
     # Spegel reads what Talos wrote when its pods start.
     (("Talos mirrors", talos.install), ("Spegel", spegel.install)),
-    (("toolbox", toolbox.install),),
+    (("toolbox", toolbox.install), ("BuildKit", buildkit.install)),
 )
 LAST: tuple[Step, ...] = (("the HTTP era holds", check.era),)
 

@@ -32,6 +32,7 @@ class Era:
 
     ``mirror`` is the registry name of the images, ``internal`` the Service that nodes really pull from, at
     ``internal_address`` (its ClusterIP, fixed so that inventories can name it).
+    ``builds``: whether BuildKit builds images there.
     """
 
     external_url: str
@@ -41,6 +42,7 @@ class Era:
     internal_address: str
     documents: bool
     mirrored_registries: tuple[str, ...]
+    builds: bool = False
 
     @property
     def image(self) -> str:
@@ -77,6 +79,7 @@ ERAS = {
         internal_address="10.96.0.80",
         documents=False,
         mirrored_registries=("https://docker.io", "https://ghcr.io", f"http://{REGISTRY_NAME}"),
+        builds=True,
     ),
     "beta": Era(
         external_url="http://192.168.1.105",

@@ -10,7 +10,7 @@ import typing as t
 import loopback
 import pytest
 from ansible_collections.splithorizon.registry.plugins.module_utils import _kubernetes
-from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, Unreachable
+from ansible_collections.splithorizon.registry.plugins.module_utils._errors import BadInput, NotReady, Unreachable
 from kubernetes.client import Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import ws_client
@@ -108,3 +108,78 @@ def test_the_first_request_is_the_one_that_was_asked_for() -> None:
 def test_a_kubeconfig_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"kubeconfig .*/none, context c"):
         _kubernetes.Cluster({"kubeconfig": str(tmp_path / "none"), "context": "c"})
+
+
+class Exec:
+    """What the WebSocket of an exec is to its caller; ``ends``: whether the command does."""
+
+    def __init__(self, *, ends: bool = True, returncode: int | Exception = 0) -> None:
+        self.ends = ends
+        self.wanted = returncode
+        self.written = ""
+        self.closed = False
+
+    def write_stdin(self, text: str) -> None:
+        self.written += text
+
+    def run_forever(self, timeout: float) -> None:
+        assert timeout == 7
+
+    def is_open(self) -> bool:
+        return not self.ends
+
+    def read_stdout(self, timeout: float) -> str:
+        return "out"
+
+    def read_stderr(self, timeout: float) -> str:
+        return "err"
+
+    @property
+    def returncode(self) -> int:
+        if isinstance(self.wanted, Exception):
+            raise self.wanted
+        return self.wanted
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("returncode", "code", "stdin"), [(0, 0, ""), (3, 3, "secret"), (KeyError("details"), 127, "")]
+)
+def test_execute_asks_for_a_command_and_gives_what_came_of_it(
+    cluster: _kubernetes.Cluster, monkeypatch: pytest.MonkeyPatch, returncode: int | Exception, code: int, stdin: str
+) -> None:
+    asked: dict[str, t.Any] = {}
+    client = Exec(returncode=returncode)
+
+    def call(configuration: Configuration, method: str, url: str, **how: t.Any) -> Exec:
+        asked.update(how, url=url)
+        return client
+
+    monkeypatch.setattr(ws_client, "websocket_call", call)
+    answer = cluster.execute("build", "pod-1", ["sh", "-c", "x"], container="daemon", stdin=stdin, seconds=7)
+    assert answer == (code, "out", "err")
+    assert asked == {
+        "url": "https://api:6443/api/v1/namespaces/build/pods/pod-1/exec",
+        "query_params": [
+            ("container", "daemon"),
+            *([("stdin", "true")] if stdin else []),
+            ("stdout", "true"),
+            ("stderr", "true"),
+            ("command", "sh"),
+            ("command", "-c"),
+            ("command", "x"),
+        ],
+        "headers": {"authorization": "Bearer secret"},
+        "_preload_content": False,
+    }
+    assert (client.written, client.closed) == (stdin, True)
+
+
+def test_execute_is_bounded(cluster: _kubernetes.Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = Exec(ends=False)
+    monkeypatch.setattr(ws_client, "websocket_call", lambda *_, **how: client)
+    with pytest.raises(NotReady, match="exec in pod build/pod-1: sleep did not end within 7 s"):
+        cluster.execute("build", "pod-1", ["sleep"], container="daemon", seconds=7)
+    assert client.closed

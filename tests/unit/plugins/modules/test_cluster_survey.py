@@ -12,6 +12,7 @@ import loopback
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.splithorizon.registry.plugins.module_utils import _cluster_survey, _http
+from ansible_collections.splithorizon.registry.plugins.module_utils._buildkit_find import DUE
 from ansible_collections.splithorizon.registry.plugins.module_utils._horizon import Lookup, PodView
 from fake_cluster import FakeCluster
 from fake_harbor import REPOSITORY, ROBOT, FakeHarbor
@@ -47,6 +48,7 @@ ASKED = {
     "route_timeout": {"hostname": NAME, "gateway": GATEWAY},
     "dns": {"rewrites": [{"name": NAME, "target": TARGET}]},
     "spegel": {"mirrored_registries": [f"https://{NAME}"]},
+    "image_builders": {"registries": [{"host": NAME, "ca": ["/ca.crt"]}]},
     "harbor": {"namespace": "harbor", "external_url": f"https://{NAME}"},
 }
 PROOF = {
@@ -74,6 +76,12 @@ def replica(address):
     """One that leads the name to this address, and the target to the alias."""
     bare, target = (Lookup(name=f"{name}.", a=(ip,)) for name, ip in ((NAME, address), (TARGET, "10.96.0.9")))
     return PodView(pod="a", node="n", lookups=(bare,), target=target)
+
+
+def builder():
+    container = {"name": "daemon", "image": "moby/buildkit:v0.30.0", "volumeMounts": [{"name": "config"}]}
+    pod = {"containers": [container], "volumes": [{"name": "config", "configMap": {"name": "config"}}]}
+    return thing("Deployment", "build", "buildkitd", spec={"selector": {}, "template": {"spec": pod}})
 
 
 def site():
@@ -104,6 +112,8 @@ def site():
         thing("ConfigMap", "harbor", "harbor-jobservice-env", data=dict(SETTINGS)),
         deployment("core"),
         deployment("jobservice"),
+        builder(),
+        thing("ConfigMap", "build", "config", data={"buildkitd.toml": f'[registry."{NAME}"]\n  ca = ["/ca.crt"]\n'}),
     ]
 
 
@@ -150,6 +160,8 @@ def test_a_migrated_site_differs_nowhere_and_is_proven(survey):
         ("EndpointSlice s", ("endpoints",), [], "alias"),
         ("HTTPRoute harbor", ("spec", "rules"), [{}], "route_timeout"),
         ("ConfigMap coredns", ("data", "Corefile"), COREFILE.replace("    rewrite", "    # rewrite"), "dns"),
+        ("ConfigMap config", ("data", "buildkitd.toml"), "debug = true\n", "image_builders"),
+        ("Deployment buildkitd", ("metadata", "annotations"), {DUE: "buildkitd.toml"}, "image_builders"),
         ("ConfigMap harbor-core", ("data", "EXT_ENDPOINT"), "http://192.168.1.105", "harbor"),
         ("ConfigMap harbor-jobservice-env", ("data", "CORE_URL"), "http://harbor.example:80", "harbor"),
     ],
