@@ -8,28 +8,29 @@ set -euo pipefail
 CA=$1
 NAME=harbor.example.com
 ALIAS=envoy-proxy.envoy-gateway-system.svc.cluster.local
-PROXY=app.kubernetes.io/component=proxy,gateway.envoyproxy.io/owning-gateway-name=envoy-gateway
-PROXY+=,gateway.envoyproxy.io/owning-gateway-namespace=envoy-gateway
 
 cluster() { # context, gateway's address, Harbor's namespace, nodes
   local k="kubectl --context=$1" gateway=$2 harbor=$3 nodes=$4 out="$OUT/$1" pod
   mkdir "$out"
 
-  # Nodes: both configurations of each, and the versions.
+  # Nodes: both configurations of each, the versions, and whether containerd has read its credentials.
   talosctl --context "$1" -n "$nodes" version > "$out/versions"
   talosctl --context "$1" -n "$nodes" get mc -o yaml > "$out/configurations"
+  talosctl --context "$1" -n "$nodes" list --long /etc/cri/conf.d > "$out/credentials"
+  talosctl --context "$1" -n "$nodes" service cri > "$out/containerd"
 
   # The gateway from outside: certificate and realm.
   web "$out/gateway" --resolve "$NAME:443:$gateway" -w '%{certs}' "https://$NAME/v2/"
 
   # What the steps are planned from.
-  $k get pods -A -l "$PROXY" -o json > "$out/proxies"
-  $k get service -n envoy-gateway-system envoy-proxy -o json > "$out/alias"
+  $k get services -A -o json > "$out/services"
+  $k get gateways,httproutes,backendtrafficpolicies -A -o json > "$out/routes"
+  $k get endpointslices -n envoy-gateway-system -o json > "$out/endpoints"
   $k get configmap -n kube-system coredns -o json > "$out/corefile"
   $k get helmrelease -n kube-system spegel -o json > "$out/release" 2> "$out/no-release" || true
-  $k get daemonset -n kube-system spegel -o json > "$out/spegel"
-  $k get -n "$harbor" -o json configmap/harbor-core configmap/harbor-jobservice-env \
-    deployment/harbor-core deployment/harbor-jobservice > "$out/harbor"
+  $k get deployments,statefulsets,daemonsets -A -o json > "$out/workloads"
+  ! grep -q buildkitd "$out/workloads" || $k get configmaps -n buildkit -o json > "$out/builders"
+  $k get -n "$harbor" -o json configmap/harbor-core configmap/harbor-jobservice-env > "$out/harbor"
   $k get pods -n "$harbor" -l 'app=harbor,component in (core,jobservice)' -o json > "$out/harbor-pods"
 
   # What each CoreDNS replica answers.

@@ -142,6 +142,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Node]]
         fleet.start()
         for node, (name, version) in zip(fleet.nodes.values(), VERSIONS.items(), strict=True):
             made[name] = Node(fleet, node, version, f"{network}.1:{registry.server_port}")
+        time.sleep(1)  # Talos tells times to the second: what comes in that of the boot looks as if it came with it
         yield made
     finally:
         for one in made.values():

@@ -110,10 +110,10 @@ def pod_dns(inside: Inside, cluster: str) -> dict[str, dict[str, list[str]]]:
 
 def _https(inside: Inside, cluster: str) -> tuple[str, str]:
     url = f"https://{REGISTRY_NAME}/v2/"
-    curl = ("curl", "-sS", "--max-time", "5", "--cacert", "/etc/sandbox/ca.crt", "-o", "/dev/null", "-D", "-", url)
+    curl = ("curl", "-sS", "--max-time", "3", "--cacert", "/etc/sandbox/ca.crt", "-o", "/dev/null", "-D", "-", url)
     done = inside.from_pod(cluster, *curl)
     if done.returncode:
-        return f"fails: {done.stderr.strip().removeprefix('curl: ')}", ""
+        return f"fails: {done.stderr.splitlines()[0].removeprefix('curl: ')}", ""
     found = _REALM.search(done.stdout)
     return f"{done.stdout.split(maxsplit=2)[1]}, certificate verified", found[1] if found else ""
 
