@@ -14,7 +14,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._errors impo
 if t.TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["Certificate", "check_bundle", "from_der", "from_pem"]
+__all__ = ["Certificate", "check_bundle", "from_der"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,6 @@ def from_der(der: bytes) -> Certificate:
     from cryptography import x509  # noqa: PLC0415  # 0.1 s that only those who look at certificates need
 
     return _read(x509.load_der_x509_certificate(der))
-
-
-def from_pem(pem: str, *, where: str) -> Certificate:
-    """Read the first certificate of a PEM text, the server's own in a chain. ``where`` is named in the error."""
-    return _read(_load_all(pem, where)[0])
 
 
 def check_bundle(pem: str, *, where: str) -> None:

@@ -8,19 +8,24 @@ for ``valuesFrom``; a kustomization that inflates a chart. Some of them keep YAM
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass
 
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_block import block_content, with_block_content
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_entry import DELETE, at, node_at, set_entry
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import Path, Tree, compose, load
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import (
+    Path,
+    Tree,
+    compose,
+    load,
+    split_documents,
+)
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["DELETE", "Edit", "Home", "applied", "at", "homes", "split", "with_edits", "with_entry"]
+__all__ = ["DELETE", "Edit", "Home", "applied", "at", "homes", "with_edits", "with_entry"]
 
 _SOURCES: tuple[Path, ...] = (("spec", "source"), ("spec", "sources", "*"))
 # Kind of the resource → where its values are; a star stands for every item of a list.
@@ -62,7 +67,7 @@ class Home:
 
 def homes(text: str) -> list[Home]:
     """Every place in a stream that may hold a chart's values; Conflict where the text does not parse."""
-    return [home for number, part in enumerate(split(text)) for home in _homes_of(number, load(part))]
+    return [home for number, part in enumerate(split_documents(text)) for home in _homes_of(number, load(part))]
 
 
 def _homes_of(number: int, data: Tree) -> Iterator[Home]:
@@ -100,7 +105,7 @@ def with_edits(text: str, home: Home, edits: Sequence[Edit]) -> str:
 
 def with_entry(text: str, number: int, path: Path, edit: Edit, *, embedded: bool = False) -> str:
     """The stream's text with one entry below ``path`` of its part ``number`` changed."""
-    parts = split(text)
+    parts = split_documents(text)
     part = parts[number]
     if not embedded:
         parts[number] = set_entry(part, (*path, *edit.path), edit.value)
@@ -135,9 +140,3 @@ def _applied(tree: Tree, path: Path, value: t.Any) -> Tree:
     else:
         copy[head] = new
     return copy
-
-
-def split(text: str) -> list[str]:
-    """A stream's documents, each with its ``---`` line; joined they are the text."""
-    starts = [0, *(found.start() for found in re.finditer(r"^---(?=\s|$)", text, re.MULTILINE) if found.start())]
-    return [text[start:end] for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]

@@ -14,7 +14,6 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._chart_value
     Home,
     applied,
     homes,
-    split,
     with_edits,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._config_kind import sops_problem, template_problem
@@ -42,7 +41,7 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._kustomize_p
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._names import http_url
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_entry import at
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import load
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import load, split_documents
 
 if t.TYPE_CHECKING:
     from ansible_collections.splithorizon.registry.plugins.module_utils._harbor import Values, Version
@@ -192,7 +191,7 @@ def _only_home(text: str) -> Home:
         return found[0]
     if found:
         raise BadInput(f"holds the values of {len(found)} Harbors", cure="Give a file with those of one")
-    releases = [part for part in map(load, split(text)) if at(part, ("spec", "valuesFrom"))]
+    releases = [part for part in map(load, split_documents(text)) if at(part, ("spec", "valuesFrom"))]
     if releases:
         raise BadInput("takes its values from elsewhere (valuesFrom)", cure="Give the file that holds them")
     cure = "Give values of Harbor's chart, a HelmRelease, Application or HelmChart with them, or a kustomization.yaml"
@@ -258,7 +257,7 @@ def _is_kustomization(file: str) -> bool:
 
 
 def _carrier_of_patches(file: str, text: str) -> Carrier | None:
-    parts = [load(part) for part in split(text)]
+    parts = [load(part) for part in split_documents(text)]
     if _is_kustomization(file) and not any(are_harbors(home) for home in homes(text)):
         return Carrier(file=file, number=0, path=("patches",), apart=True)
     of_flux = [
@@ -276,7 +275,7 @@ def _named(asked: Asked) -> str:
 def _plan_patches(files: Texts, carrier: Carrier, asked: Asked) -> FilePlan:
     fullname = _named(asked)
     maps = map_names(fullname)
-    document = load(split(files[carrier.file] or "")[carrier.number])
+    document = load(split_documents(files[carrier.file] or "")[carrier.number])
     found = found_keys(carrier, document, _keys(maps), files=files)
     own = own_core_url(fullname=fullname, values={})
     wanted: Wanted = {name: {"CORE_URL": asked.core_url} for name in maps.values()}

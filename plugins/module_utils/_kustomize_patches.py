@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from ansible_collections.splithorizon.registry.plugins.module_utils._chart_values import (
     DELETE,
     Edit,
-    split,
     with_entry,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_entry import at
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import Path, Tree, load, render
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import (
+    Path,
+    Tree,
+    load,
+    render,
+    split_documents,
+)
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +69,7 @@ class _Found:
 
 def patch_files(file: str, text: str) -> list[str]:
     """The files of patches that a kustomization names."""
-    data = load(split(text)[0]) if text.strip() else {}
+    data = load(split_documents(text)[0]) if text.strip() else {}
     carrier = Carrier(file=file, number=0, path=())
     named = [at(one, ("path",)) for one in at(data, ("patches",)) or []]
     named += [one for one in at(data, ("patchesStrategicMerge",)) or [] if isinstance(one, str) and "\n" not in one]
@@ -94,7 +99,7 @@ def plan_patches(carrier: Carrier, files: Texts, wanted: Wanted) -> Texts:
 
 
 def _planned(carrier: Carrier, files: Texts, name: str, keys: Mapping[str, str | None]) -> Texts:
-    document = load(split(files[carrier.file] or "")[carrier.number])
+    document = load(split_documents(files[carrier.file] or "")[carrier.number])
     found = _find(carrier, document, files, name, keys)
     given = {key: value for key, value in keys.items() if value is not None}
     if found is None:
@@ -130,7 +135,7 @@ def _added(carrier: Carrier, document: Tree, files: Texts, name: str, data: dict
 
 def _removed(carrier: Carrier, files: Texts, found: _Found) -> Texts:
     text = with_entry(files[carrier.file] or "", carrier.number, (), Edit(path=found.entry, value=DELETE))
-    own_file = found.file != carrier.file and len(split(files[found.file] or "")) == 1
+    own_file = found.file != carrier.file and len(split_documents(files[found.file] or "")) == 1
     return {**files, carrier.file: text, **({found.file: None} if own_file else {})}
 
 
@@ -164,7 +169,7 @@ def _texts_of(carrier: Carrier, files: Mapping[str, str | None], path: Path, ent
             entry=path, file=carrier.file, number=carrier.number, inline=(*path, "patch"), document=load(inline)
         )
     elif isinstance(named, str) and (text := files.get(carrier.beside(named))):
-        for number, part in enumerate(split(text)):
+        for number, part in enumerate(split_documents(text)):
             yield _Found(entry=path, file=carrier.beside(named), number=number, inline=(), document=load(part))
 
 

@@ -16,7 +16,6 @@ import yaml
 
 from sandbox.builds import docker_config
 from sandbox.model import REGISTRY_NAME
-from sandbox.paths import ROOT
 from sandbox.workloads.era import ERAS
 from sandbox.workloads.gateway import PROXY, SYSTEM
 
@@ -26,7 +25,6 @@ if t.TYPE_CHECKING:
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.captures]
 
-RECORDED = ROOT.parent / "shared" / "buildkit-0.30" / "recorded.yaml"
 INTERNAL = ERAS["alpha"].internal
 CA = "/etc/sandbox/ca.crt"
 CHART = "http://harbor-core:80"
@@ -36,10 +34,8 @@ Outcomes = dict[str, "Answer"]
 
 
 @pytest.fixture(scope="module")
-def recorded() -> list[Recorded]:
-    if not RECORDED.exists():
-        pytest.skip("the recorded runs are not beside this checkout")
-    return t.cast("list[Recorded]", yaml.safe_load(RECORDED.read_text()))
+def recorded(captures: Path) -> list[Recorded]:
+    return t.cast("list[Recorded]", yaml.safe_load((captures / "buildkit-0.30" / "recorded.yaml").read_text()))
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,11 @@ from ansible_collections.splithorizon.registry.plugins.module_utils._chart_value
     Home,
     applied,
     homes,
-    split,
     with_edits,
 )
 from ansible_collections.splithorizon.registry.plugins.module_utils._errors import Conflict
 from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import Path as Keys
-from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import load
+from ansible_collections.splithorizon.registry.plugins.module_utils._yaml_nodes import load, split_documents
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,5 +100,5 @@ def test_the_same_edits_on_data(values: t.Any, edits: list[Edit], expected: t.An
 
 def test_a_stream_is_its_parts() -> None:
     text = "# head\n---\na: |\n  ---\n--- # second\nb: 1\n---"
-    assert "".join(split(text)) == text
-    assert [part.splitlines()[0] for part in split(text)] == ["# head", "---", "--- # second", "---"]
+    assert "".join(split_documents(text)) == text
+    assert [part.splitlines()[0] for part in split_documents(text)] == ["# head", "---", "--- # second", "---"]

@@ -23,7 +23,7 @@ DATA = Path(__file__).parent / "data" / "corefile_source"
 DOCS = Path(__file__).parents[4] / "docs"
 NAME, TARGET = "a.example.com", "b.c.svc.cluster.local"
 RULE = f"stop name exact {NAME} {TARGET}"
-GENERAL: dict[str, str] = {"name": r"^(.*)\.b\.com\.$", "target": TARGET, "match": "regex", "example": "a.b.com"}
+PATTERN = r"^(.*)\.b\.com\.$"
 VALUES = """# values of the chart
 servers:
   - zones:
@@ -108,9 +108,10 @@ def test_exact_takes_out_other_items() -> None:
 
 
 def test_several_rules_in_their_order() -> None:
-    wanted = [rewrite(name=NAME, target=TARGET), rewrite(**GENERAL)]  # type: ignore[arg-type]
+    general = rewrite(name=PATTERN, target=TARGET, match="regex", example="a.b.com")
+    wanted = [rewrite(name=NAME, target=TARGET), general]
     done = plan_source(text=VALUES, path="values.yml", wanted=wanted, port=53)
-    second = f"      - name: rewrite\n        parameters: stop name regex {GENERAL['name']} {TARGET} answer auto\n"
+    second = f"      - name: rewrite\n        parameters: stop name regex {PATTERN} {TARGET} answer auto\n"
     assert done.after == with_item(VALUES, ITEM + second)
 
 
@@ -156,10 +157,11 @@ HOMES = sorted((DOCS / "dns-homes").glob("*.before*"))
 @pytest.mark.parametrize("path", HOMES, ids=lambda path: path.name.partition(".")[0])
 def test_homes_as_documented(path: Path) -> None:
     before, after = path.read_text(), Path(str(path).replace(".before", ".after")).read_text()
-    harbor = {"name": "harbor.example.com", "target": "envoy-proxy.envoy-gateway-system.svc.cluster.local"}
+    name, target = "harbor.example.com", "envoy-proxy.envoy-gateway-system.svc.cluster.local"
 
     def plan(text: str, *, present: bool = True) -> RewritePlan:
-        return plan_source(text=text, path=str(path), wanted=[rewrite(**harbor, present=present)], port=53)  # type: ignore[arg-type]
+        wanted = [rewrite(name=name, target=target, present=present)]
+        return plan_source(text=text, path=str(path), wanted=wanted, port=53)
 
     assert plan(before).after == after
     assert not plan(after).changes
